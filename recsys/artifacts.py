@@ -1,0 +1,49 @@
+"""What a refresh computes and every recommendations worker holds in memory."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.ranking.posterior import Floats
+
+TOP_LIST_SIZE = 100
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """Statistics of the first n items and g genres of one epoch's catalogue, as of one row of its event log."""
+
+    version: str  # equal versions hold equal contents, within an epoch
+    rows: int  # rows of the event log they reflect
+    likes: Floats  # (n,) time-decayed
+    exposures: Floats  # (n,) time-decayed impressions, or reactions where there were more of those
+    mean: Floats  # (n,) posterior like rate
+    sd: Floats  # (n,) its standard deviation
+    order: NDArray[np.int32]  # (n,) positions by mean, best first
+    genre_rate: Floats  # (g,)
+    base_rate: float
+    top: NDArray[np.int32]  # (1 + g, TOP_LIST_SIZE) positions, padded with -1: over all items, then of each genre
+    vectors: Floats  # (n, d) item vectors, rows of length 1 or 0
+
+    def top_list(self, row: int) -> NDArray[np.int64]:
+        """Row of ``top`` without its padding."""
+        return self.top[row][self.top[row] >= 0].astype(np.int64)
+
+
+def pack(artifacts: Artifacts) -> bytes:
+    buffer = io.BytesIO()
+    arrays: dict[str, Any] = {f.name: np.asarray(getattr(artifacts, f.name)) for f in fields(artifacts)}
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def unpack(blob: bytes) -> Artifacts:
+    with np.load(io.BytesIO(blob), allow_pickle=False) as arrays:
+        values: dict[str, Any] = {f.name: arrays[f.name] for f in fields(Artifacts)}
+    values |= {"version": str(values["version"]), "rows": int(values["rows"]), "base_rate": float(values["base_rate"])}
+    return Artifacts(**values)

@@ -1,0 +1,162 @@
+"""Everything that crosses a process boundary: HTTP bodies, broker messages and the columns of the event log."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any, Final, Literal
+
+import polars as pl
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    TypeAdapter,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
+
+DEFAULT_K: Final = 10
+MAX_K: Final = 1_000
+MAX_ID_CHARS: Final = 256
+MAX_REACTIONS_PER_CALL: Final = 10_000
+MAX_ITEMS_PER_CALL: Final = 200_000
+
+# Broker names are those of the original system, so that its clients keep working.
+EXCHANGE: Final = "user.interact"
+QUEUE: Final = "user_interactions"
+INTERACT_TOPIC: Final = "user.interact.message"
+IMPRESSION_TOPIC: Final = "user.impression.message"
+
+# Visible ASCII without the slash, which separates path segments in /recs/{user_id}.
+ID_PATTERN: Final = r"^[!-.0-~]+$"
+_Id = Field(min_length=1, max_length=MAX_ID_CHARS, pattern=ID_PATTERN)
+UserId = Annotated[str, _Id]
+ItemId = Annotated[str, _Id, Field(coerce_numbers_to_str=True)]
+Genre = Annotated[str, Field(min_length=1, max_length=100)]
+Action = Literal["like", "dislike"]
+
+
+def _require_same_length(name: str, other: str, values: list[Any], info: ValidationInfo) -> None:
+    expected = len(info.data.get(other, values))
+    if len(values) != expected:
+        raise PydanticCustomError(
+            "length_mismatch",
+            "{name} holds {got} entries but {other} holds {expected}",
+            {"name": name, "got": len(values), "other": other, "expected": expected},
+        )
+
+
+class Interact(BaseModel):
+    """Body of ``POST /interact``: one user's reactions, ``actions[i]`` to ``item_ids[i]``."""
+
+    user_id: UserId
+    item_ids: list[ItemId] = Field(max_length=MAX_REACTIONS_PER_CALL)
+    actions: list[Action]
+    timestamp: FiniteFloat | None = Field(None, description="client time, Unix seconds; logged, never used for decay")
+
+    @field_validator("actions")
+    @classmethod
+    def _one_action_per_item(cls, actions: list[Action], info: ValidationInfo) -> list[Action]:
+        _require_same_length("actions", "item_ids", actions, info)
+        return actions
+
+
+class AddItems(BaseModel):
+    """Body of ``POST /add_items``: a batch of items, inserted or updated by id."""
+
+    item_ids: list[ItemId] = Field(max_length=MAX_ITEMS_PER_CALL)
+    genres: list[list[Genre]] = Field(default_factory=list, description="absent or empty: genres unknown")
+
+    @field_validator("genres")
+    @classmethod
+    def _one_list_per_item(cls, genres: list[list[str]], info: ValidationInfo) -> list[list[str]]:
+        if genres:
+            _require_same_length("genres", "item_ids", genres, info)
+        return genres
+
+    def records(self) -> list[ItemRecord]:
+        """One record per item id, the last one where an id repeats."""
+        genres = self.genres or [[]] * len(self.item_ids)
+        latest = dict(zip(self.item_ids, genres, strict=True))
+        return [ItemRecord(id=item, genres=tuple(dict.fromkeys(g))) for item, g in latest.items()]
+
+
+class Recommendations(BaseModel):
+    """Answer of ``GET /recs/{user_id}``."""
+
+    item_ids: list[str]
+
+
+class ExplainedRecommendations(Recommendations):
+    """Answer of ``GET /recs/{user_id}?explain=true``: ``sources[i]`` names where ``item_ids[i]`` came from."""
+
+    sources: list[str]
+
+
+class ItemRecord(BaseModel):
+    """One line of the catalogue log. A later line for the same id replaces its genres."""
+
+    model_config = ConfigDict(frozen=True)
+    id: str
+    genres: tuple[str, ...] = ()
+
+
+class Interaction(Interact):
+    """Message on ``INTERACT_TOPIC``: an ``Interact`` body with the collector's stamps.
+
+    Messages of other publishers may lack the stamps: the pipeline fills them in when it drains the message.
+    """
+
+    event_id: str = ""
+    epoch: int = 0
+    received_at: FiniteFloat = 0.0
+
+
+class Slate(BaseModel):
+    """One list as it was shown to one user, best first: one impression per item."""
+
+    event_id: str
+    user_id: str
+    item_ids: list[str]
+    sources: list[str]
+    received_at: float
+
+
+class Impressions(BaseModel):
+    """Message on ``IMPRESSION_TOPIC``: slates that one recommendations worker served within a moment."""
+
+    epoch: int
+    slates: list[Slate]
+
+
+CATALOGUE_CHUNK: Final = TypeAdapter(list[ItemRecord])
+
+EVENT_SCHEMA: Final = pl.Schema(
+    {
+        "event_id": pl.String,  # of the interact call or of the slate; all its rows share it
+        "kind": pl.String,  # like, dislike or impression
+        "user_id": pl.String,
+        "item_id": pl.String,
+        "item_index": pl.Int32,  # position in the catalogue, -1 if the catalogue did not know the item when drained
+        "position": pl.Int16,  # rank within the call or slate, from 0
+        "source": pl.String,  # of an impression: which part of the ranking chose the item; else empty
+        "received_at": pl.Float64,  # Unix seconds on our clock
+        "timestamp": pl.Float64,  # Unix seconds as the client said, or null
+    }
+)
+CATALOGUE_SCHEMA: Final = pl.Schema({"item_id": pl.String, "genres": pl.List(pl.String)})
+
+
+def stamped(message: Interaction, body: bytes, *, epoch: int, now: float) -> Interaction:
+    """The message with missing stamps filled in: id from its bytes, so that a redelivery gets the same one."""
+    if message.event_id and message.epoch and message.received_at:
+        return message
+    return message.model_copy(
+        update={
+            "event_id": message.event_id or hashlib.blake2b(body, digest_size=16).hexdigest(),
+            "epoch": message.epoch or epoch,
+            "received_at": message.received_at or now,
+        }
+    )

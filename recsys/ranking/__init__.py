@@ -1,0 +1,1 @@
+"""Pure ranking: arrays in, catalogue positions out. No client, clock, environment or global randomness."""

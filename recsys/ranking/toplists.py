@@ -1,0 +1,38 @@
+"""The genre-aware top lists: one over all items, one for each genre."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.ranking.posterior import Genres
+
+Positions = NDArray[np.int32]
+
+
+def genre_tops(order: Positions, genres: Genres, size: int) -> list[Positions]:
+    """For each of g genres its best ``size`` items. order (n,) holds all positions, best first; genres (n, g)."""
+    ranked = genres[order]
+    return [order[np.flatnonzero(ranked[:, column])[:size]] for column in range(genres.shape[1])]
+
+
+def fair_top(order: Positions, genres: Genres, size: int) -> Positions:
+    """The best ``size`` items in which no genre takes more than its fair share.
+
+    A genre's share is its part of the catalogue, an item of several genres counting in equal parts for each; the cap
+    is that share of ``size``, rounded up. Items without a genre are not capped. Where the caps leave places empty
+    (genres overlap too much) they are filled with the best of the rest. Best first; n < size gives n.
+    """
+    weight = genres / np.maximum(genres.sum(axis=1, keepdims=True), 1)
+    mass = weight.sum(axis=0)
+    cap = np.ceil(size * mass / max(mass.sum(), 1e-9))
+    taken = np.zeros_like(mass)
+    chosen: list[int] = []
+    for position in order.tolist():
+        if len(chosen) == size:
+            break
+        if np.all(taken + weight[position] <= cap + 1e-9):
+            taken += weight[position]
+            chosen.append(position)
+    rest = order[~np.isin(order, chosen)][: max(size - len(chosen), 0)]
+    return np.concatenate([np.array(chosen, dtype=np.int32), rest.astype(np.int32)])

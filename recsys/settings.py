@@ -1,0 +1,53 @@
+"""Every setting of every process: read once from the environment, then passed on as an argument."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+DEFAULT_DATA_DIR: Final = ROOT / "data"
+# Written by run_all.sh while it runs, so that a service started by hand joins the same backends.
+BACKENDS_FILE: Final = DEFAULT_DATA_DIR / "backends.env"
+
+
+class Settings(BaseSettings):
+    """Environment variables carry the field's name in capitals, for example ``REDIS_URL``."""
+
+    model_config = SettingsConfigDict(frozen=True, env_file=BACKENDS_FILE, extra="ignore")
+
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="state; redis://, rediss:// or unix://")
+    broker_url: str = Field(
+        "amqp://guest:guest@127.0.0.1:5672/", description="amqp:// for RabbitMQ, redis:// or unix:// for Redis Streams"
+    )
+    qdrant_url: str = Field("", description="http:// of a Qdrant server; empty: a local folder below DATA_DIR")
+    data_dir: Path = Field(DEFAULT_DATA_DIR, description="event log, checkpoints and local vectors")
+    key_prefix: str = Field("recsys", description="first part of every Redis key and Qdrant collection", pattern=r"^\w+$")
+
+    refresh_interval_s: float = Field(2.0, gt=0, description="seconds between two publications of artifacts")
+    drain_batch_messages: int = Field(5_000, gt=0, description="a drained batch closes at this many messages")
+    drain_linger_ms: int = Field(50, ge=0, description="or this long after its first message, in milliseconds")
+    checkpoint_interval_s: float = Field(30.0, gt=0, description="seconds between two saved checkpoints of the counts")
+    half_life_days: float = Field(7.0, gt=0, description="an interaction this old counts half in like rates")
+
+    redis_timeout_s: float = Field(1.0, gt=0, description="longest wait for one answer of Redis, seconds")
+    publish_timeout_s: float = Field(3.0, gt=0, description="longest wait of /interact for the broker, seconds")
+    impression_flush_ms: int = Field(100, gt=0, description="impressions reach the broker at most this much later")
+    max_body_mib: int = Field(64, gt=0, description="larger request bodies get a 413")
+    cors_origins: str = Field("*", description="origins that browsers may call the collector from, comma separated")
+
+    seed: int = Field(0, description="seed of all randomness in rankings")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+    log_json: bool = Field(False, description="one JSON object per log line instead of text")
+
+
+def masked(url: str) -> str:
+    """The URL with its password hidden, fit for logs."""
+    parts = urlsplit(url)
+    if not parts.password:
+        return url
+    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")))

@@ -1,0 +1,1 @@
+"""Everything that is kept outside a process. The only package that knows Redis, RabbitMQ, Qdrant or Parquet."""

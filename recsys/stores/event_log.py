@@ -1,0 +1,162 @@
+"""The event log on disk: for each epoch a folder of Parquet parts, each written whole or not at all.
+
+    <data>/log/epoch-<n>/events/part-<first row>-<end row>.parquet       see contract.EVENT_SCHEMA
+    <data>/log/epoch-<n>/catalogue/part-….parquet                        see contract.CATALOGUE_SCHEMA
+    <data>/log/epoch-<n>/checkpoint.npz                                  counts as of some row (regular_pipeline)
+
+A part is named by the rows it holds, [first, end). Merged parts cover the rows of the parts they replace, so a crash
+between writing the one and deleting the others leaves a log that still reads the same.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+import polars as pl
+
+from recsys.contract import CATALOGUE_SCHEMA, EVENT_SCHEMA
+from recsys.stores.ports import StoreMisconfigured, StoreUnavailable
+
+_PART: Final = re.compile(r"part-(\d+)-(\d+)\.parquet")
+_EPOCH: Final = re.compile(r"epoch-(\d+)")
+MERGE_AT_PARTS: Final = 128  # so many small parts in a row become one
+SMALL_PART_ROWS: Final = 10_000  # bounds what a merge holds in memory
+
+
+@dataclass(frozen=True, order=True)
+class Part:
+    first: int
+    end: int
+    path: Path
+
+
+class PartFolder:
+    """Append-only rows in one folder. One writer at a time; any number of readers."""
+
+    def __init__(self, folder: Path, schema: pl.Schema) -> None:
+        self.folder = folder
+        self._schema = schema
+        folder.mkdir(parents=True, exist_ok=True)
+        self.rows = max((part.end for part in self.parts()), default=0)
+
+    def append(self, frame: pl.DataFrame) -> int:
+        """Write the rows durably and return the new number of rows. On StoreUnavailable nothing was added."""
+        end = self.rows + frame.height
+        if frame.height:
+            self._write(frame, self.rows, end)
+            self.rows = end
+        return end
+
+    def parts(self) -> list[Part]:
+        """The parts that make up the log, in row order, without those that a merged part replaces."""
+        found = []
+        for path in self.folder.iterdir():
+            if match := _PART.fullmatch(path.name):
+                found.append(Part(int(match[1]), int(match[2]), path))
+        covering: list[Part] = []
+        for part in sorted(found, key=lambda p: (p.first, -p.end)):
+            if not covering or part.end > covering[-1].end:
+                covering.append(part)
+        return covering
+
+    def frames(self, start: int = 0) -> Iterator[pl.DataFrame]:
+        """The rows from ``start`` on, part by part in order."""
+        for part in self.parts():
+            if part.end > start:
+                yield pl.read_parquet(part.path).slice(max(start - part.first, 0))
+
+    def view(self) -> pl.LazyFrame:
+        """All rows, lazily."""
+        parts = self.parts()
+        if not parts:
+            return pl.LazyFrame(schema=self._schema)
+        return pl.scan_parquet([part.path for part in parts])
+
+    def merge_small(self) -> None:
+        """Merge the small parts at the end into one when there are many. Safe next to a concurrent ``append``."""
+        small: list[Part] = []
+        for part in reversed(self.parts()):
+            if part.end - part.first >= SMALL_PART_ROWS:
+                break
+            small.insert(0, part)
+        if len(small) < MERGE_AT_PARTS:
+            return
+        merged = pl.concat([pl.read_parquet(part.path) for part in small])
+        self._write(merged, small[0].first, small[-1].end)
+        for part in small:
+            part.path.unlink()
+
+    def discard_leftovers(self) -> None:
+        """Delete what a crash left behind: half-written files and parts that a merged one replaces."""
+        current = {part.path for part in self.parts()}
+        for path in self.folder.iterdir():
+            if path not in current and (path.suffix == ".tmp" or _PART.fullmatch(path.name)):
+                path.unlink()
+
+    def _write(self, frame: pl.DataFrame, first: int, end: int) -> None:
+        target = self.folder / f"part-{first:012d}-{end:012d}.parquet"
+        temporary = target.with_suffix(".tmp")
+        try:
+            with temporary.open("wb") as file:
+                frame.write_parquet(file, compression="zstd", compression_level=1)
+            commit_file(temporary, target)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise StoreUnavailable(f"cannot write {target}: {error}") from error
+
+
+class EventLog:
+    """All epochs below one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def epochs(self) -> list[int]:
+        """Those that hold events or items, oldest first."""
+        if not self.folder.is_dir():
+            return []
+        found = [int(m[1]) for path in self.folder.iterdir() if (m := _EPOCH.fullmatch(path.name))]
+        return sorted(e for e in found if any(self.epoch_folder(e).glob("*/part-*.parquet")))
+
+    def epoch_folder(self, epoch: int) -> Path:
+        return self.folder / f"epoch-{epoch}"
+
+    def events(self, epoch: int) -> PartFolder:
+        return PartFolder(self.epoch_folder(epoch) / "events", EVENT_SCHEMA)
+
+    def catalogue(self, epoch: int) -> PartFolder:
+        return PartFolder(self.epoch_folder(epoch) / "catalogue", CATALOGUE_SCHEMA)
+
+    def lock(self) -> IO[str]:
+        """Become the only writer until the returned file is closed or the process ends."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file = (self.folder / ".lock").open("w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.close()
+            raise StoreMisconfigured(
+                f"another pipeline writes to {self.folder}: stop it first, or give this one its own DATA_DIR"
+            ) from error
+        return file
+
+
+def commit_file(temporary: Path, target: Path) -> None:
+    """Move a finished file into place so that it survives a crash of the machine."""
+    _fsync(temporary)
+    temporary.replace(target)
+    _fsync(target.parent)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

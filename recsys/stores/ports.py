@@ -1,0 +1,172 @@
+"""What the services ask of their stores, in the words of the domain.
+
+Every port has one contract test suite that runs on each of its backends. Errors of the client libraries stay behind
+the ports; what comes out is
+
+    StoreError                  a store could not do what was asked
+    ├── StoreUnavailable        it does not answer now; the same call may succeed later
+    └── StoreMisconfigured      it answers, but cannot be used like this: a person has to change something
+
+and ``EpochOver``, which is not a fault: ``/cleanup`` began a new epoch, so the caller's work has become void.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.artifacts import Artifacts
+from recsys.contract import ItemRecord
+
+
+class StoreError(Exception):
+    """Base of all errors that leave a store."""
+
+
+class StoreUnavailable(StoreError):
+    """The store does not answer now; the same call may succeed later."""
+
+
+class StoreMisconfigured(StoreError):
+    """The store answers but cannot be used like this. The message says what to change."""
+
+
+class EpochOver(Exception):
+    """The epoch that the call belongs to has ended; nothing was written."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One message as taken from the broker. ``receipt`` is the broker's own handle for acknowledging it."""
+
+    topic: str
+    body: bytes
+    receipt: Any
+
+
+class Broker(Protocol):
+    """A durable queue: at least once, in the order of publication except after a redelivery."""
+
+    async def publish(self, topic: str, bodies: Sequence[bytes]) -> None:
+        """Return once the broker holds every message durably. StoreUnavailable: it may hold some of them."""
+
+    async def fetch(self, limit: int, *, wait_s: float, linger_s: float) -> list[Delivery]:
+        """Up to ``limit`` messages: wait up to ``wait_s`` for the first, then up to ``linger_s`` for more.
+
+        Empty when none came. What is fetched and not acked comes again after a reconnect or in the next process.
+        """
+
+    async def ack(self, deliveries: Sequence[Delivery]) -> None:
+        """Forget these messages for good."""
+
+    async def depth(self) -> int:
+        """Messages held: waiting, or fetched and not acked."""
+
+    async def ping(self) -> None:
+        """Raise StoreUnavailable or StoreMisconfigured unless messages can be published."""
+
+    async def close(self) -> None: ...
+
+
+class Epochs(Protocol):
+    """The number that every key, message and log folder carries. Only ``/cleanup`` and a rebuild change it."""
+
+    async def current(self) -> int:
+        """The epoch in force. Concurrent calls share one round trip."""
+
+    async def begin_next(self) -> int:
+        """End the epoch: delete all its state and return the number of the next one, in force from now."""
+
+    async def restore(self, epoch: int) -> None:
+        """Put an earlier epoch in force again, with no state yet."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything that one batch of recommendation requests needs to know, read at one moment."""
+
+    epoch: int
+    catalogue_chunks: int
+    artifacts_version: str
+    codes: list[bytes]  # one per user asked for; b"" for a user nobody has seen
+    cards: list[str]  # item ids dealt from the exploration deck; nobody else gets them in this pass
+
+
+class ServingStore(Protocol):
+    """What the request path reads and writes."""
+
+    async def open_page(self, epoch: int, users: Sequence[str], cards: int) -> Page:
+        """One round trip. If ``Page.epoch`` is not ``epoch``, codes and cards are void."""
+
+    async def mark_shown(self, epoch: int, codes: Mapping[str, bytes]) -> None:
+        """Append to each user's codes. Raises EpochOver."""
+
+    async def compact(self, epoch: int, user: str, old: bytes, new: bytes) -> None:
+        """Replace a user's codes if they still are ``old``."""
+
+    async def ping(self) -> None: ...
+
+
+class CatalogueStore(Protocol):
+    """The append-only log of item records that every process replays, and the deck of items to explore."""
+
+    async def add(self, epoch: int, records: Sequence[ItemRecord], cards: Sequence[str]) -> None:
+        """Append one chunk and put its new items' cards under the deck. Raises EpochOver."""
+
+    async def since(self, epoch: int, chunks: int) -> list[list[ItemRecord]]:
+        """The chunks after the first ``chunks``; empty if there are none."""
+
+    async def deck_size(self, epoch: int) -> int: ...
+
+    async def add_cards(self, epoch: int, cards: Sequence[str]) -> None:
+        """Put cards under the deck. Raises EpochOver."""
+
+
+class Ledger(Protocol):
+    """Effects of logged rows on the state: each row counts exactly once, because effects carry their row range."""
+
+    async def applied(self, epoch: int) -> int:
+        """How many rows of the epoch's log the state reflects."""
+
+    async def apply(
+        self, epoch: int, rows: tuple[int, int], counters: Mapping[str, int], codes: Mapping[str, bytes]
+    ) -> bool:
+        """Add the effects of log rows [start, end); False, and nothing done, unless ``applied`` is start.
+
+        Raises EpochOver.
+        """
+
+    async def counters(self, epoch: int) -> dict[str, int]: ...
+
+
+class ArtifactStore(Protocol):
+    """The versioned set of artifacts: readers see one whole version or another."""
+
+    async def publish(self, epoch: int, artifacts: Artifacts, top_lists: Mapping[str, Sequence[str]]) -> None:
+        """Switch to this version. ``top_lists`` are kept as plain JSON for people. Raises EpochOver."""
+
+    async def fetch(self, epoch: int) -> Artifacts | None:
+        """The version in force; None before the first."""
+
+
+class VectorStore(Protocol):
+    """Item vectors of one epoch, by catalogue position. Calls block: keep them off the event loop."""
+
+    def upsert(
+        self, epoch: int, vectors: NDArray[np.float32], positions: Sequence[int], payloads: Sequence[dict[str, Any]]
+    ) -> None:
+        """Write vectors[i] (n, d) as item positions[i]. A d other than the collection's starts it anew."""
+
+    def nearest(self, epoch: int, vector: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
+        """Up to k (position, cosine) pairs, nearest first; empty for an epoch without vectors."""
+
+    def count(self, epoch: int) -> int: ...
+
+    def drop_all_but(self, epoch: int) -> None:
+        """Delete the collections of every other epoch under our prefix."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,101 @@
+"""Item vectors in Qdrant: a server, or the same client on a local folder. One collection for each epoch."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import ApiException
+
+from recsys.stores.ports import StoreError, StoreMisconfigured, StoreUnavailable
+
+# Vectors are named, so that a second kind (collaborative) can join without a new collection layout.
+CONTENT: Final = "content"
+TIMEOUT_S: Final = 10
+
+
+class QdrantVectors:
+    """Implements VectorStore."""
+
+    def __init__(self, client: QdrantClient, where: str, prefix: str) -> None:
+        self._client = client
+        self._where = where
+        self._prefix = prefix
+
+    @classmethod
+    def server(cls, url: str, prefix: str) -> Self:
+        # The compatibility check would ask the server now; a server that is away must not stop us from starting.
+        return cls(QdrantClient(url=url, timeout=TIMEOUT_S, check_compatibility=False), f"Qdrant at {url}", prefix)
+
+    @classmethod
+    def local(cls, folder: Path, prefix: str) -> Self:
+        try:
+            client = QdrantClient(path=str(folder), force_disable_check_same_thread=True)
+        except RuntimeError as error:
+            raise StoreMisconfigured(f"another process holds the vectors in {folder}: {error}") from error
+        return cls(client, f"Qdrant in {folder}", prefix)
+
+    def upsert(
+        self, epoch: int, vectors: NDArray[np.float32], positions: Sequence[int], payloads: Sequence[dict[str, Any]]
+    ) -> None:
+        with self._errors():
+            self._require_collection(epoch, vectors.shape[1])
+            batch = models.Batch(
+                ids=list(positions), vectors={CONTENT: vectors.tolist()}, payloads=[dict(p) for p in payloads]
+            )
+            self._client.upsert(self._collection(epoch), batch, wait=True)
+
+    def _require_collection(self, epoch: int, dimensions: int) -> None:
+        name = self._collection(epoch)
+        if self._client.collection_exists(name):
+            config = self._client.get_collection(name).config.params.vectors
+            if isinstance(config, dict) and config[CONTENT].size == dimensions:
+                return
+            self._client.delete_collection(name)
+        params = models.VectorParams(size=dimensions, distance=models.Distance.COSINE)
+        self._client.create_collection(name, vectors_config={CONTENT: params})
+
+    def nearest(self, epoch: int, vector: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
+        with self._errors():
+            if not self._client.collection_exists(self._collection(epoch)):
+                return []
+            found = self._client.query_points(
+                self._collection(epoch), query=vector.tolist(), using=CONTENT, limit=k, with_payload=False
+            )
+        return [(int(point.id), float(point.score)) for point in found.points]
+
+    def count(self, epoch: int) -> int:
+        with self._errors():
+            name = self._collection(epoch)
+            return self._client.count(name).count if self._client.collection_exists(name) else 0
+
+    def drop_all_but(self, epoch: int) -> None:
+        with self._errors():
+            for collection in self._client.get_collections().collections:
+                prefix, _, number = collection.name.rpartition("_")
+                if prefix == self._prefix and number.isdecimal() and int(number) != epoch:
+                    self._client.delete_collection(collection.name)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _collection(self, epoch: int) -> str:
+        return f"{self._prefix}_{epoch}"
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            with warnings.catch_warnings():
+                # The local client recommends a server above 20,000 points; brute force is fast enough far beyond that.
+                warnings.filterwarnings("ignore", message="Local mode is not recommended")
+                yield
+        except StoreError:
+            raise
+        except (ApiException, OSError) as error:
+            raise StoreUnavailable(f"{self._where}: {error}") from error

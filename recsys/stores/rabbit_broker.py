@@ -1,0 +1,156 @@
+"""The broker on RabbitMQ: durable queue, persistent messages, publisher confirms."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, AbstractIncomingMessage, AbstractQueue
+from aio_pika.exceptions import (
+    CONNECTION_EXCEPTIONS,
+    AMQPError,
+    AuthenticationError,
+    ChannelInvalidStateError,
+    ChannelPreconditionFailed,
+    ProbableAuthenticationError,
+)
+
+from recsys.contract import EXCHANGE, IMPRESSION_TOPIC, INTERACT_TOPIC, QUEUE
+from recsys.settings import masked
+from recsys.stores.ports import Delivery, StoreMisconfigured, StoreUnavailable
+
+HEARTBEAT_S: Final = 10
+# Unacknowledged messages the server may send ahead; at least one batch, and far below the pipeline's memory of ids.
+PREFETCH: Final = 10_000
+
+
+@dataclass
+class _Session:
+    """One connection and what lives and dies with it. Undelivered or unacknowledged messages come again on the next."""
+
+    connection: AbstractConnection
+    channel: AbstractChannel
+    exchange: AbstractExchange
+    queue: AbstractQueue
+    inbox: asyncio.Queue[AbstractIncomingMessage] = field(default_factory=asyncio.Queue)
+    consuming: bool = False
+
+    @property
+    def alive(self) -> bool:
+        return not (self.connection.is_closed or self.channel.is_closed)
+
+    async def consume(self) -> None:
+        if not self.consuming:
+            self.consuming = True
+            await self.queue.consume(self.inbox.put)
+
+
+class RabbitBroker:
+    """Connects when first used and again after the connection was lost: each call uses one live session or fails."""
+
+    def __init__(self, url: str, timeout_s: float) -> None:
+        self._url = url
+        self._timeout_s = timeout_s
+        self._session: _Session | None = None
+        self._connecting = asyncio.Lock()
+
+    async def publish(self, topic: str, bodies: Sequence[bytes]) -> None:
+        with self._errors():
+            async with asyncio.timeout(self._timeout_s):
+                session = await self._live_session()
+                await asyncio.gather(*(self._publish_one(session, topic, body) for body in bodies))
+
+    async def _publish_one(self, session: _Session, topic: str, body: bytes) -> None:
+        message = aio_pika.Message(
+            body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT, content_type="application/json"
+        )
+        await session.exchange.publish(message, routing_key=topic, mandatory=True)
+
+    async def fetch(self, limit: int, *, wait_s: float, linger_s: float) -> list[Delivery]:
+        with self._errors():
+            async with asyncio.timeout(self._timeout_s):
+                session = await self._live_session()
+                await session.consume()
+        try:
+            messages = [await asyncio.wait_for(session.inbox.get(), wait_s)]
+        except TimeoutError:
+            return []
+        if linger_s > 0 and session.inbox.qsize() < limit - 1:
+            await asyncio.sleep(linger_s)
+        while len(messages) < limit and not session.inbox.empty():
+            messages.append(session.inbox.get_nowait())
+        return [Delivery(m.routing_key or "", m.body, (session, m.delivery_tag)) for m in messages]
+
+    async def ack(self, deliveries: Sequence[Delivery]) -> None:
+        """All of the latest fetch. Those of a lost connection are not acked: the broker sends them again anyway."""
+        if not deliveries:
+            return
+        session, last_tag = deliveries[-1].receipt
+        if session.alive:
+            with self._errors():
+                channel = await session.channel.get_underlay_channel()
+                await channel.basic_ack(last_tag, multiple=True)
+
+    async def depth(self) -> int:
+        with self._errors():
+            async with asyncio.timeout(self._timeout_s):
+                session = await self._live_session()
+                state = await session.channel.declare_queue(QUEUE, passive=True)
+        unacked = session.inbox.qsize()
+        return (state.declaration_result.message_count or 0) + unacked
+
+    async def ping(self) -> None:
+        with self._errors():
+            async with asyncio.timeout(self._timeout_s):
+                await self._live_session()
+
+    async def close(self) -> None:
+        if self._session is not None and not self._session.connection.is_closed:
+            await self._session.connection.close()
+
+    async def _live_session(self) -> _Session:
+        if self._session is not None and self._session.alive:
+            return self._session
+        async with self._connecting:
+            if self._session is None or not self._session.alive:
+                await self.close()
+                self._session = await self._open()
+            return self._session
+
+    async def _open(self) -> _Session:
+        connection = await aio_pika.connect(self._url, timeout=self._timeout_s, heartbeat=HEARTBEAT_S)
+        try:
+            channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+            await channel.set_qos(prefetch_count=PREFETCH)
+            exchange = await channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.DIRECT, durable=True)
+            queue = await channel.declare_queue(QUEUE, durable=True)
+            for topic in (INTERACT_TOPIC, IMPRESSION_TOPIC):
+                await queue.bind(exchange, topic)
+        except BaseException:
+            await connection.close()
+            raise
+        return _Session(connection, channel, exchange, queue)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        where = f"RabbitMQ at {masked(self._url)}"
+        try:
+            yield
+        except (AuthenticationError, ProbableAuthenticationError) as error:
+            raise StoreMisconfigured(f"{where} refused the credentials of its URL: {error}") from error
+        except ChannelPreconditionFailed as error:
+            raise StoreMisconfigured(
+                f"{where} holds {EXCHANGE} or {QUEUE} with other properties: delete or rename it: {error}"
+            ) from error
+        except (AMQPError, ChannelInvalidStateError, *CONNECTION_EXCEPTIONS, OSError, TimeoutError) as error:
+            raise StoreUnavailable(f"{where}: {error or type(error).__name__}") from error
+        except asyncio.CancelledError as error:
+            # A closing connection cancels the futures of its pending confirms; that is not our task being cancelled.
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise StoreUnavailable(f"{where} closed the connection") from error

@@ -1,0 +1,35 @@
+"""The Redis connection shared by the stores: time limits, one immediate retry, our error tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from redis import exceptions as errors
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from recsys.settings import masked
+from recsys.stores.ports import StoreMisconfigured, StoreUnavailable
+
+
+def connect_redis(url: str, timeout_s: float) -> Redis:
+    """A client that connects when first used. A connection that a restarted server dropped is retried once."""
+    return Redis.from_url(
+        url,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        retry=Retry(NoBackoff(), 1, supported_errors=(errors.ConnectionError,)),
+    )
+
+
+@contextmanager
+def redis_errors(url: str) -> Iterator[None]:
+    """Translate what the client raises into the error tree of the ports."""
+    try:
+        yield
+    except (errors.AuthenticationError, errors.NoPermissionError) as error:
+        raise StoreMisconfigured(f"Redis at {masked(url)} refused the credentials of its URL: {error}") from error
+    except (errors.RedisError, OSError, TimeoutError) as error:
+        raise StoreUnavailable(f"Redis at {masked(url)}: {error or type(error).__name__}") from error

@@ -1,0 +1,229 @@
+"""Epochs, catalogue, user states, ledger and artifacts in Redis.
+
+Every write is one Lua script that first checks the epoch, so late work of an ended epoch changes nothing, and a cleanup
+needs no list of keys: ``<prefix>:epoch`` and ``<prefix>:<epoch>:<name>`` for the names below are all there is.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from redis.asyncio import Redis
+
+from recsys.artifacts import Artifacts, pack, unpack
+from recsys.batching import Batcher
+from recsys.contract import CATALOGUE_CHUNK, ItemRecord
+from recsys.stores.ports import EpochOver, Page
+from recsys.stores.redis_client import redis_errors
+
+USERS: Final = "users"  # hash user_id → codes (see user_state)
+CATALOGUE: Final = "catalogue"  # list of JSON chunks of item records
+DECK: Final = "deck"  # list of item ids
+COUNTERS: Final = "counters"  # hash; "applied" is the number of log rows reflected
+ARTIFACTS: Final = "artifacts"  # hash: version, blob
+TOP: Final = "top"  # hash: "all" or a genre → JSON list of item ids
+NAMES: Final = (USERS, CATALOGUE, DECK, COUNTERS, ARTIFACTS, TOP)
+APPLIED: Final = "applied"
+
+# A new Redis starts at the Unix second, so a lost one never gives the number of an archived log a second time.
+_CURRENT = "return redis.call('GET', KEYS[1]) or (redis.call('SET', KEYS[1], ARGV[1]) and ARGV[1])"
+
+_BEGIN_NEXT = """
+local old = redis.call('GET', KEYS[1]) or ARGV[1]
+local new = math.max(tonumber(old) + 1, tonumber(ARGV[1]))
+redis.call('SET', KEYS[1], string.format('%d', new))
+for i = 3, #ARGV do redis.call('UNLINK', ARGV[2] .. ':' .. old .. ':' .. ARGV[i]) end
+return new
+"""
+
+_RESTORE = """
+local old = redis.call('GET', KEYS[1]) or ARGV[1]
+for i = 3, #ARGV do
+  redis.call('UNLINK', ARGV[2] .. ':' .. old .. ':' .. ARGV[i], ARGV[2] .. ':' .. ARGV[1] .. ':' .. ARGV[i])
+end
+redis.call('SET', KEYS[1], ARGV[1])
+"""
+
+_OPEN_PAGE = """
+local epoch = redis.call('GET', KEYS[1]) or (redis.call('SET', KEYS[1], ARGV[3]) and ARGV[3])
+if epoch ~= ARGV[1] then return {epoch, 0, '', {}, {}} end
+local codes, cards = {}, {}
+if #ARGV > 3 then codes = redis.call('HMGET', KEYS[2], unpack(ARGV, 4)) end
+if tonumber(ARGV[2]) > 0 then cards = redis.call('LPOP', KEYS[4], ARGV[2]) or {} end
+return {epoch, redis.call('LLEN', KEYS[3]), redis.call('HGET', KEYS[5], 'version') or '', codes, cards}
+"""
+
+_GUARD = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end\n"
+
+_APPEND_CODES = """
+for i = first, #ARGV, 2 do
+  redis.call('HSET', KEYS[2], ARGV[i], (redis.call('HGET', KEYS[2], ARGV[i]) or '') .. ARGV[i + 1])
+end
+return 1
+"""
+
+_MARK_SHOWN = _GUARD + "local first = 2" + _APPEND_CODES
+
+_COMPACT = (
+    _GUARD
+    + """
+if redis.call('HGET', KEYS[2], ARGV[2]) == ARGV[3] then redis.call('HSET', KEYS[2], ARGV[2], ARGV[4]) end
+return 1
+"""
+)
+
+_APPLY = (
+    _GUARD
+    + """
+if (redis.call('HGET', KEYS[3], 'applied') or '0') ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[3], 'applied', ARGV[3])
+local first = 5 + 2 * tonumber(ARGV[4])
+for i = 5, first - 1, 2 do redis.call('HINCRBY', KEYS[3], ARGV[i], ARGV[i + 1]) end
+"""
+    + _APPEND_CODES
+)
+
+_ADD_ITEMS = (
+    _GUARD
+    + """
+redis.call('RPUSH', KEYS[2], ARGV[2])
+for i = 3, #ARGV do redis.call('RPUSH', KEYS[3], ARGV[i]) end
+return 1
+"""
+)
+
+_ADD_CARDS = _GUARD + "for i = 2, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[i]) end return 1"
+
+_PUBLISH = (
+    _GUARD
+    + """
+redis.call('HSET', KEYS[2], 'version', ARGV[2], 'blob', ARGV[3])
+redis.call('DEL', KEYS[3])
+for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
+return 1
+"""
+)
+
+
+class RedisState:
+    """Implements Epochs, ServingStore, CatalogueStore, Ledger and ArtifactStore."""
+
+    def __init__(self, client: Redis, url: str, prefix: str) -> None:
+        self._client = client
+        self._url = url
+        self._prefix = prefix
+        self._epoch_key = f"{prefix}:epoch"
+        self._scripts: dict[str, Any] = {}
+        self._epoch_reads: Batcher[None, int] = Batcher(self._read_epoch, limit=10_000)
+
+    def _key(self, epoch: int, name: str) -> str:
+        return f"{self._prefix}:{epoch}:{name}"
+
+    async def _run(self, script: str, epoch: int, names: Sequence[str], *args: Any) -> Any:
+        compiled = self._scripts.get(script)
+        if compiled is None:
+            compiled = self._scripts[script] = self._client.register_script(script)
+        keys = [self._epoch_key, *(self._key(epoch, name) for name in names)]
+        with redis_errors(self._url):
+            return await compiled(keys=keys, args=args)
+
+    async def _write(self, script: str, epoch: int, names: Sequence[str], *args: Any) -> int:
+        answer = int(await self._run(script, epoch, names, epoch, *args))
+        if answer < 0:
+            raise EpochOver(f"epoch {epoch} has ended")
+        return answer
+
+    # Epochs
+
+    async def current(self) -> int:
+        return await self._epoch_reads.submit(None)
+
+    async def _read_epoch(self, calls: Sequence[None]) -> list[int]:
+        epoch = int(await self._run(_CURRENT, 0, (), int(time.time())))
+        return [epoch] * len(calls)
+
+    async def begin_next(self) -> int:
+        return int(await self._run(_BEGIN_NEXT, 0, (), int(time.time()), self._prefix, *NAMES))
+
+    async def restore(self, epoch: int) -> None:
+        await self._run(_RESTORE, 0, (), epoch, self._prefix, *NAMES)
+
+    # ServingStore
+
+    async def open_page(self, epoch: int, users: Sequence[str], cards: int) -> Page:
+        names = (USERS, CATALOGUE, DECK, ARTIFACTS)
+        now = int(time.time())
+        found, chunks, version, codes, dealt = await self._run(_OPEN_PAGE, epoch, names, epoch, cards, now, *users)
+        return Page(
+            epoch=int(found),
+            catalogue_chunks=int(chunks),
+            artifacts_version=version.decode(),
+            codes=[code or b"" for code in codes],
+            cards=[card.decode() for card in dealt],
+        )
+
+    async def mark_shown(self, epoch: int, codes: Mapping[str, bytes]) -> None:
+        await self._write(_MARK_SHOWN, epoch, (USERS,), *_flat(codes))
+
+    async def compact(self, epoch: int, user: str, old: bytes, new: bytes) -> None:
+        await self._write(_COMPACT, epoch, (USERS,), user, old, new)
+
+    async def ping(self) -> None:
+        with redis_errors(self._url):
+            await self._client.ping()
+
+    # CatalogueStore
+
+    async def add(self, epoch: int, records: Sequence[ItemRecord], cards: Sequence[str]) -> None:
+        chunk = CATALOGUE_CHUNK.dump_json(list(records))
+        await self._write(_ADD_ITEMS, epoch, (CATALOGUE, DECK), chunk, *cards)
+
+    async def since(self, epoch: int, chunks: int) -> list[list[ItemRecord]]:
+        with redis_errors(self._url):
+            raw = await self._client.lrange(self._key(epoch, CATALOGUE), chunks, -1)
+        return [CATALOGUE_CHUNK.validate_json(chunk) for chunk in raw]
+
+    async def deck_size(self, epoch: int) -> int:
+        with redis_errors(self._url):
+            return int(await self._client.llen(self._key(epoch, DECK)))
+
+    async def add_cards(self, epoch: int, cards: Sequence[str]) -> None:
+        await self._write(_ADD_CARDS, epoch, (DECK,), *cards)
+
+    # Ledger
+
+    async def applied(self, epoch: int) -> int:
+        with redis_errors(self._url):
+            return int(await self._client.hget(self._key(epoch, COUNTERS), APPLIED) or 0)
+
+    async def apply(
+        self, epoch: int, rows: tuple[int, int], counters: Mapping[str, int], codes: Mapping[str, bytes]
+    ) -> bool:
+        args = (*rows, len(counters), *_flat(counters), *_flat(codes))
+        return await self._write(_APPLY, epoch, (USERS, COUNTERS), *args) == 1
+
+    async def counters(self, epoch: int) -> dict[str, int]:
+        with redis_errors(self._url):
+            raw = await self._client.hgetall(self._key(epoch, COUNTERS))
+        return {name.decode(): int(value) for name, value in raw.items()}
+
+    # ArtifactStore
+
+    async def publish(self, epoch: int, artifacts: Artifacts, top_lists: Mapping[str, Sequence[str]]) -> None:
+        lists = {name: json.dumps(ids) for name, ids in top_lists.items()}
+        await self._write(_PUBLISH, epoch, (ARTIFACTS, TOP), artifacts.version, pack(artifacts), *_flat(lists))
+
+    async def fetch(self, epoch: int) -> Artifacts | None:
+        with redis_errors(self._url):
+            blob = await self._client.hget(self._key(epoch, ARTIFACTS), "blob")
+        return None if blob is None else unpack(blob)
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+def _flat(pairs: Mapping[str, Any]) -> list[Any]:
+    return [part for pair in pairs.items() for part in pair]

@@ -1,0 +1,47 @@
+"""What the system remembers of one user: an append-only string of 4-byte codes.
+
+A code is ``item_index << 2 | mark`` as little-endian uint32, oldest first. Both writers only ever append, so they need
+no lock between them: the recommendations service appends what it shows, the pipeline appends reactions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Indices = NDArray[np.int64]
+DTYPE: Final = np.dtype("<u4")
+SHOWN: Final = 0
+LIKE: Final = 1
+DISLIKE: Final = 2
+MARKS: Final = {"impression": SHOWN, "like": LIKE, "dislike": DISLIKE}
+
+
+def encode(indices: Sequence[int] | Indices, mark: int) -> bytes:
+    """Catalogue positions (n,) below 2**30 → 4 n bytes; empty for none."""
+    return (np.asarray(indices, dtype=DTYPE) << 2 | mark).astype(DTYPE).tobytes()
+
+
+class UserState:
+    """Decoded view of one user's codes. A user nobody has seen has ``codes == b""`` and empty arrays."""
+
+    __slots__ = ("indices", "marks")
+
+    def __init__(self, codes: bytes) -> None:
+        raw = np.frombuffer(codes, dtype=DTYPE)
+        self.indices: Indices = (raw >> 2).astype(np.int64)
+        self.marks = raw & 3
+
+    def marked(self, mark: int) -> Indices:
+        """Positions with this mark in the order they were made; repeats stay."""
+        return self.indices[self.marks == mark]
+
+
+def compacted(codes: bytes) -> bytes:
+    """Only the last code of every (item, mark), order kept. Bounded by three codes per catalogue item."""
+    newest_first = np.frombuffer(codes, dtype=DTYPE)[::-1]
+    _, first = np.unique(newest_first, return_index=True)
+    return newest_first[np.sort(first)][::-1].tobytes()

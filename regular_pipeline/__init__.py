@@ -1,0 +1,1 @@
+"""Drains the broker into the event log, keeps counts and user states, and publishes artifacts."""

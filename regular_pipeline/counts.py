@@ -1,0 +1,100 @@
+"""Time-decayed counts of likes, dislikes and impressions of every item, kept up to date row by row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from recsys.ranking.posterior import Floats
+from recsys.stores.event_log import commit_file
+
+KINDS: Final = ("like", "dislike", "impression")
+DAY_S: Final = 86_400.0
+# Weights grow by powers of two; far below float64's 2**1023 they are scaled back by an exact power of two.
+RESCALE_AT: Final = 500
+
+
+class Counts:
+    """Forward decay (Cormode et al. 2009): a row received at t weighs ``2 ** ((t - origin) / half_life)``.
+
+    Adding a row touches one number, whatever the history. The sums depend on the order of the rows but not on how they
+    were cut into batches, so a replay of the log gives the same numbers to the last bit.
+    """
+
+    def __init__(self, half_life_days: float) -> None:
+        self.half_life_s = half_life_days * DAY_S
+        self.rows = 0
+        self.origin: float | None = None  # receipt of the first row, Unix seconds
+        self.latest = 0.0  # newest receipt, Unix seconds
+        self._shift = 0
+        self._sums = np.zeros((len(KINDS), 0))
+
+    def resize(self, items: int) -> None:
+        """Make room for a catalogue that has grown to ``items``."""
+        missing = items - self._sums.shape[1]
+        if missing > 0:
+            self._sums = np.pad(self._sums, ((0, 0), (0, missing)))
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Rows of the event log that follow those already added. Rows of unknown items only advance ``rows``."""
+        self.rows += rows.height
+        known = rows.filter(pl.col("item_index") >= 0)
+        if known.height == 0:
+            return
+        index = known["item_index"].to_numpy()
+        self.resize(int(index.max()) + 1)
+        received = known["received_at"].to_numpy()
+        if self.origin is None:
+            self.origin = float(received[0])
+        self.latest = max(self.latest, float(received.max()))
+        weights = self._weights(received)
+        for row, kind in enumerate(KINDS):
+            chosen = (known["kind"] == kind).to_numpy()
+            np.add.at(self._sums[row], index[chosen], weights[chosen])
+
+    def _weights(self, received: NDArray[np.float64]) -> NDArray[np.float64]:
+        assert self.origin is not None
+        whole = np.floor(ages := (received - self.origin) / self.half_life_s)
+        if (highest := int(whole.max())) - self._shift > RESCALE_AT:
+            self._sums = np.ldexp(self._sums, self._shift - highest)
+            self._shift = highest
+        weights: NDArray[np.float64] = np.ldexp(np.exp2(ages - whole), whole.astype(np.int64) - self._shift)
+        return weights
+
+    def decayed(self) -> tuple[Floats, Floats]:
+        """Likes and exposures (n,), as of the newest row. Exposures are impressions, or reactions if those are more."""
+        scale = 1.0 if self.origin is None else 1 / float(self._weights(np.array([self.latest]))[0])
+        likes, dislikes, impressions = self._sums * scale
+        return likes.astype(np.float32), np.maximum(impressions, likes + dislikes).astype(np.float32)
+
+    def copy(self) -> Counts:
+        other = Counts(self.half_life_s / DAY_S)
+        other.__dict__.update(self.__dict__)
+        other._sums = self._sums.copy()
+        return other
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint, whole or not at all."""
+        temporary = path.with_suffix(".tmp")
+        scalars = np.array([self.half_life_s, self.rows, self.origin or np.nan, self.latest, self._shift])
+        with temporary.open("wb") as file:
+            np.savez(file, scalars=scalars, sums=self._sums)
+        commit_file(temporary, path)
+
+    @classmethod
+    def load(cls, path: Path, half_life_days: float) -> Counts:
+        """The checkpoint at ``path``; empty counts if there is none or it was made with another half-life."""
+        counts = cls(half_life_days)
+        if not path.exists():
+            return counts
+        with np.load(path) as saved:
+            half_life_s, rows, origin, latest, shift = saved["scalars"].tolist()
+            if half_life_s == counts.half_life_s:
+                counts.rows, counts.latest, counts._shift = int(rows), latest, int(shift)
+                counts.origin = None if np.isnan(origin) else origin
+                counts._sums = saved["sums"]
+        return counts

@@ -1,0 +1,88 @@
+"""From counts and catalogue to artifacts. Pure: the same counts and catalogue give the same artifacts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.artifacts import TOP_LIST_SIZE, Artifacts
+from recsys.catalogue import Catalogue
+from recsys.ranking.diversity import unit_genres
+from recsys.ranking.posterior import like_rates
+from recsys.ranking.toplists import Positions, fair_top, genre_tops
+from regular_pipeline.counts import Counts
+
+ALL_GENRES: Final = "*"  # name of the list over all items among those of the genres
+MIN_DIMENSIONS: Final = 8
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What one refresh works on while the pipeline goes on draining."""
+
+    epoch: int
+    chunks: int
+    genres: NDArray[np.bool_]
+    counts: Counts
+
+    @classmethod
+    def take(cls, epoch: int, catalogue: Catalogue, counts: Counts) -> Snapshot:
+        counts.resize(len(catalogue))
+        return cls(epoch, catalogue.chunks, catalogue.genres(), counts.copy())
+
+    @property
+    def version(self) -> str:
+        return f"{self.counts.rows}.{self.chunks}"
+
+
+def compute(snapshot: Snapshot, seed: int) -> Artifacts:
+    """All artifacts. Items of equal like rate are in an order drawn from (seed, epoch), not in that of the catalogue."""
+    genres = snapshot.genres
+    likes, exposures = snapshot.counts.decayed()
+    posterior = like_rates(likes, exposures, genres)
+    tie_break = np.random.default_rng([seed, snapshot.epoch]).permutation(len(genres))
+    order = np.lexsort((tie_break, -posterior.mean)).astype(np.int32)
+    lists = [fair_top(order, genres, TOP_LIST_SIZE), *genre_tops(order, genres, TOP_LIST_SIZE)]
+    return Artifacts(
+        version=snapshot.version,
+        rows=snapshot.counts.rows,
+        likes=likes,
+        exposures=exposures,
+        mean=posterior.mean,
+        sd=posterior.sd,
+        order=order,
+        genre_rate=posterior.genre_rate,
+        base_rate=posterior.base_rate,
+        top=_padded(lists),
+        vectors=content_vectors(genres),
+    )
+
+
+def content_vectors(genres: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Genres (n, g) → vectors (n, d) of length 1 (0 without genres); d is the power of two that fits, at least 8."""
+    unit = unit_genres(genres)
+    dimensions = max(MIN_DIMENSIONS, 1 << max(unit.shape[1] - 1, 0).bit_length())
+    return np.pad(unit, ((0, 0), (0, dimensions - unit.shape[1])))
+
+
+def deck_order(exposures: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Every position once, the least exposed first, equals in random order."""
+    order: NDArray[np.int64] = np.lexsort((rng.random(len(exposures)), exposures))
+    return order
+
+
+def top_lists(artifacts: Artifacts, catalogue: Catalogue) -> dict[str, list[str]]:
+    """The published lists by name, as item ids."""
+    names = [ALL_GENRES, *catalogue.genre_names]
+    ids = catalogue.ids
+    return {name: [ids[p] for p in artifacts.top_list(row)] for row, name in enumerate(names[: len(artifacts.top)])}
+
+
+def _padded(lists: list[Positions]) -> Positions:
+    table = np.full((len(lists), TOP_LIST_SIZE), -1, dtype=np.int32)
+    for row, positions in zip(table, lists, strict=True):
+        row[: len(positions)] = positions
+    return table
