@@ -22,6 +22,7 @@ MAX_K: Final = 1_000
 MAX_ID_CHARS: Final = 256
 MAX_REACTIONS_PER_CALL: Final = 10_000
 MAX_ITEMS_PER_CALL: Final = 200_000
+MAX_CLOCK_SKEW_S: Final = 3_600.0  # a receipt further in the future is not believed
 
 # Broker names are those of the original system, so that its clients keep working.
 EXCHANGE: Final = "user.interact"
@@ -52,8 +53,8 @@ class Interact(BaseModel):
     """Body of ``POST /interact``: one user's reactions, ``actions[i]`` to ``item_ids[i]``."""
 
     user_id: UserId
-    item_ids: list[ItemId] = Field(max_length=MAX_REACTIONS_PER_CALL)
-    actions: list[Action]
+    item_ids: list[ItemId] = Field(max_length=MAX_REACTIONS_PER_CALL, fail_fast=True)
+    actions: list[Action] = Field(fail_fast=True)
     timestamp: FiniteFloat | None = Field(None, description="client time, Unix seconds; logged, never used for decay")
 
     @field_validator("actions")
@@ -66,8 +67,10 @@ class Interact(BaseModel):
 class AddItems(BaseModel):
     """Body of ``POST /add_items``: a batch of items, inserted or updated by id."""
 
-    item_ids: list[ItemId] = Field(max_length=MAX_ITEMS_PER_CALL)
-    genres: list[list[Genre]] = Field(default_factory=list, description="absent or empty: genres unknown")
+    item_ids: list[ItemId] = Field(max_length=MAX_ITEMS_PER_CALL, fail_fast=True)
+    genres: list[list[Genre]] = Field(
+        default_factory=list, fail_fast=True, description="absent or empty: unknown"
+    )
 
     @field_validator("genres")
     @classmethod
@@ -119,9 +122,15 @@ class Slate(BaseModel):
 
     event_id: str
     user_id: str
-    item_ids: list[str]
+    item_ids: list[str] = Field(max_length=MAX_K)
     sources: list[str]
-    received_at: float
+    received_at: FiniteFloat
+
+    @field_validator("sources")
+    @classmethod
+    def _one_source_per_item(cls, sources: list[str], info: ValidationInfo) -> list[str]:
+        _require_same_length("sources", "item_ids", sources, info)
+        return sources
 
 
 class Impressions(BaseModel):
@@ -150,13 +159,13 @@ CATALOGUE_SCHEMA: Final = pl.Schema({"item_id": pl.String, "genres": pl.List(pl.
 
 
 def stamped(message: Interaction, body: bytes, *, epoch: int, now: float) -> Interaction:
-    """The message with missing stamps filled in: id from its bytes, so that a redelivery gets the same one."""
-    if message.event_id and message.epoch and message.received_at:
+    """The message with missing or impossible stamps replaced; an id made of its bytes survives redelivery."""
+    if message.event_id and message.epoch > 0 and 0 < message.received_at <= now + MAX_CLOCK_SKEW_S:
         return message
     return message.model_copy(
         update={
             "event_id": message.event_id or hashlib.blake2b(body, digest_size=16).hexdigest(),
-            "epoch": message.epoch or epoch,
-            "received_at": message.received_at or now,
+            "epoch": message.epoch if message.epoch > 0 else epoch,
+            "received_at": now,
         }
     )

@@ -26,7 +26,15 @@ class Settings(BaseSettings):
     )
     qdrant_url: str = Field("", description="http:// of a Qdrant server; empty: a local folder below DATA_DIR")
     data_dir: Path = Field(DEFAULT_DATA_DIR, description="event log, checkpoints and local vectors")
-    key_prefix: str = Field("recsys", description="first part of every Redis key and Qdrant collection", pattern=r"^\w+$")
+    key_prefix: str = Field(
+        "recsys", description="first part of every Redis key and Qdrant collection", pattern=r"^\w+$"
+    )
+
+    host: str = Field("0.0.0.0", description="address the services listen on")
+    collector_port: int = Field(5000, description="port of the event collector")
+    recommendations_port: int = Field(5001, description="port of the recommendations service")
+    webapp_port: int = Field(8000, description="port of the demo web app")
+    recommendations_workers: int = Field(1, gt=0, description="processes of the recommendations service")
 
     refresh_interval_s: float = Field(2.0, gt=0, description="seconds between two publications of artifacts")
     drain_batch_messages: int = Field(5_000, gt=0, description="a drained batch closes at this many messages")

@@ -53,7 +53,7 @@ class Decoded:
 
 
 def decode(deliveries: Sequence[Delivery], recent: RecentIds, *, epoch: int, now: float) -> Decoded:
-    """Parse and deduplicate. Messages without stamps count as of this epoch and moment; no event is of a later epoch."""
+    """Parse and deduplicate. Messages without stamps count as of this epoch and moment; none is of a later epoch."""
     decoded = Decoded()
     batch_ids: set[str] = set()
     for delivery in deliveries:
@@ -137,4 +137,3 @@ def last_event_ids(frames_newest_first: Iterable[pl.DataFrame]) -> list[str]:
         if len(found) >= REMEMBERED_EVENTS:
             break
     return list(found)[:REMEMBERED_EVENTS][::-1]
-

@@ -24,22 +24,22 @@ class Snapshot:
     """What one refresh works on while the pipeline goes on draining."""
 
     epoch: int
-    chunks: int
+    records: int  # of the catalogue log
     genres: NDArray[np.bool_]
     counts: Counts
 
     @classmethod
     def take(cls, epoch: int, catalogue: Catalogue, counts: Counts) -> Snapshot:
         counts.resize(len(catalogue))
-        return cls(epoch, catalogue.chunks, catalogue.genres(), counts.copy())
+        return cls(epoch, len(catalogue.history), catalogue.genres(), counts.copy())
 
     @property
     def version(self) -> str:
-        return f"{self.counts.rows}.{self.chunks}"
+        return f"{self.counts.rows}.{self.records}"
 
 
 def compute(snapshot: Snapshot, seed: int) -> Artifacts:
-    """All artifacts. Items of equal like rate are in an order drawn from (seed, epoch), not in that of the catalogue."""
+    """All artifacts. Items of equal like rate are in an order drawn from (seed, epoch), not the catalogue's."""
     genres = snapshot.genres
     likes, exposures = snapshot.counts.decayed()
     posterior = like_rates(likes, exposures, genres)

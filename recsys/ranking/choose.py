@@ -144,8 +144,9 @@ def _first_unseen(candidates: Indices, seen: NDArray[np.bool_]) -> Indices:
 
 def _oldest_shown(user: UserState, seen: NDArray[np.bool_]) -> list[int]:
     """What may come back, longest unseen first: everything in the user's history but dislikes. Clears ``seen``."""
-    disliked = set(user.marked(DISLIKE).tolist())
-    newest_first = dict.fromkeys(user.indices[::-1].tolist())
-    back = [position for position in reversed(newest_first) if position not in disliked]
+    last = np.full(len(seen), -1)
+    last[user.indices] = np.arange(len(user.indices))
+    last[user.marked(DISLIKE)] = -1
+    back = np.argsort(last, kind="stable")[np.count_nonzero(last < 0) :]
     seen[back] = False
-    return back
+    return [int(position) for position in back]

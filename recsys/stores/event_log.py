@@ -55,10 +55,8 @@ class PartFolder:
 
     def parts(self) -> list[Part]:
         """The parts that make up the log, in row order, without those that a merged part replaces."""
-        found = []
-        for path in self.folder.iterdir():
-            if match := _PART.fullmatch(path.name):
-                found.append(Part(int(match[1]), int(match[2]), path))
+        paths = self.folder.iterdir()
+        found = [Part(int(m[1]), int(m[2]), path) for path in paths if (m := _PART.fullmatch(path.name))]
         covering: list[Part] = []
         for part in sorted(found, key=lambda p: (p.first, -p.end)):
             if not covering or part.end > covering[-1].end:
@@ -70,6 +68,11 @@ class PartFolder:
         for part in self.parts():
             if part.end > start:
                 yield pl.read_parquet(part.path).slice(max(start - part.first, 0))
+
+    def frames_newest_first(self) -> Iterator[pl.DataFrame]:
+        """The parts from the last one back."""
+        for part in reversed(self.parts()):
+            yield pl.read_parquet(part.path)
 
     def view(self) -> pl.LazyFrame:
         """All rows, lazily."""

@@ -1,0 +1,1 @@
+"""Takes reactions over HTTP and answers once the broker holds them."""

@@ -1,0 +1,108 @@
+"""The event collector: ``POST /interact`` → broker."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import Response
+from prometheus_client import Counter
+from pydantic_core import to_json
+
+from recsys.contract import INTERACT_TOPIC, Interact
+from recsys.settings import Settings
+from recsys.stores.connect import open_broker, open_state
+from recsys.stores.ports import Broker, Epochs, StoreUnavailable
+from recsys.web import add_web_basics, body_schema, health, parse_body
+
+log = structlog.get_logger()
+
+ACCEPTED: Final = Counter("reactions_accepted_total", "reactions that the broker holds")
+RETRY_PAUSE_S: Final = 0.1
+
+
+class Collector:
+    """Stamps events and publishes them."""
+
+    def __init__(self, epochs: Epochs, broker: Broker, patience_s: float) -> None:
+        self._epochs = epochs
+        self._broker = broker
+        self._patience_s = patience_s
+        self._last_epoch = 0
+
+    async def accept(self, body: Interact) -> None:
+        """Return once the broker holds the event for good. StoreUnavailable: it may or may not hold it."""
+        if not body.item_ids:
+            return
+        event: dict[str, Any] = {
+            "event_id": uuid.uuid4().hex,
+            "epoch": await self._epoch(),
+            "received_at": time.time(),
+            "user_id": body.user_id,
+            "item_ids": body.item_ids,
+            "actions": body.actions,
+            "timestamp": body.timestamp,
+        }
+        await self._publish(to_json(event))
+        ACCEPTED.inc(len(body.item_ids))
+
+    async def _epoch(self) -> int:
+        """While Redis is away no cleanup can end the epoch, so the last one known still holds."""
+        try:
+            self._last_epoch = await self._epochs.current()
+        except StoreUnavailable as error:
+            if not self._last_epoch:
+                raise
+            log.warning("epoch taken from memory", epoch=self._last_epoch, error=str(error))
+        return self._last_epoch
+
+    async def _publish(self, event: bytes) -> None:
+        """Wait a moment for a broker that is away. A second copy of an event does no harm: its id is the same."""
+        deadline = time.monotonic() + self._patience_s
+        while True:
+            try:
+                return await self._broker.publish(INTERACT_TOPIC, [event])
+            except StoreUnavailable:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(RETRY_PAUSE_S)
+
+    async def check(self) -> str:
+        await self._broker.ping()
+        await self._epoch()
+        return "ok"
+
+
+def create_app(settings: Settings) -> FastAPI:
+    state, broker = open_state(settings), open_broker(settings)
+    collector = Collector(state, broker, settings.publish_timeout_s)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await broker.close()
+        await state.close()
+
+    app = FastAPI(title="Event collector", lifespan=lifespan)
+    add_web_basics(app, settings.max_body_mib)
+    app.add_middleware(
+        CORSMiddleware, allow_origins=settings.cors_origins.split(","), allow_methods=["*"], allow_headers=["*"]
+    )
+
+    @app.get("/healthcheck", summary="200 once events can be published")
+    async def healthcheck() -> Response:
+        return await health(collector.check)
+
+    @app.post("/interact", summary="Take a user's likes and dislikes", openapi_extra=body_schema(Interact))
+    async def interact(request: Request) -> Response:
+        await collector.accept(await parse_body(request, Interact))
+        return Response(b'{"status":"ok"}', media_type="application/json")
+
+    return app

@@ -1,0 +1,9 @@
+"""``uvicorn event_collector.main:app --port 5000``"""
+
+from event_collector.app import create_app
+from recsys.logs import configure_logs
+from recsys.settings import Settings
+
+settings = Settings()
+configure_logs(settings, "collector")
+app = create_app(settings)

@@ -1,0 +1,1 @@
+"""Serves recommendation lists from the published artifacts and the user's own state."""

@@ -1,0 +1,15 @@
+"""``python -m recommendations``"""
+
+import uvicorn
+
+from recsys.settings import Settings
+
+if __name__ == "__main__":
+    settings = Settings()
+    uvicorn.run(
+        "recommendations.main:app",
+        host=settings.host,
+        port=settings.recommendations_port,
+        workers=settings.recommendations_workers,
+        access_log=False,
+    )

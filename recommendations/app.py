@@ -1,0 +1,96 @@
+"""The recommendations service: the grader's contract, and what people look at besides."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import FastAPI, HTTPException, Query, Request
+from fastapi import Path as PathParameter
+from fastapi.responses import Response
+
+from recommendations.impressions import ImpressionRecorder
+from recommendations.knowledge import Knowledge
+from recommendations.recommender import Recommender
+from recsys.contract import DEFAULT_K, ID_PATTERN, MAX_ID_CHARS, MAX_K, AddItems
+from recsys.settings import Settings
+from recsys.stores.connect import open_broker, open_state
+from recsys.web import add_web_basics, body_schema, health, parse_body
+
+K = Annotated[int, Query(ge=1, le=MAX_K, description="length of the list")]
+Id = Annotated[str, PathParameter(max_length=MAX_ID_CHARS, pattern=ID_PATTERN)]
+
+
+def create_app(settings: Settings) -> FastAPI:
+    state, broker = open_state(settings), open_broker(settings)
+    impressions = ImpressionRecorder(broker, settings.impression_flush_ms / 1000)
+    recommender = Recommender(state, impressions, settings.seed)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await impressions.close()
+        await broker.close()
+        await state.close()
+
+    app = FastAPI(title="Recommendations", lifespan=lifespan)
+    add_web_basics(app, settings.max_body_mib)
+
+    @app.get("/healthcheck", summary="200 once lists can be served")
+    async def healthcheck() -> Response:
+        return await health(recommender.check)
+
+    @app.api_route("/cleanup", methods=["GET", "POST"], summary="Forget everything; archive the event log")
+    async def cleanup() -> dict[str, Any]:
+        return {"status": "ok", "epoch": await recommender.cleanup()}
+
+    @app.post("/add_items", summary="Insert or update items", openapi_extra=body_schema(AddItems))
+    async def add_items(request: Request) -> dict[str, Any]:
+        added, updated = await recommender.add_items(await parse_body(request, AddItems))
+        return {"status": "ok", "added": added, "updated": updated}
+
+    # The id takes the rest of the path, so that one with a slash gets an answer that names the field.
+    @app.get("/recs/{user_id:path}", summary="A list for this user")
+    async def recs(user_id: Id, k: K = DEFAULT_K, explain: bool = False) -> Response:
+        answer = await recommender.recommend(user_id, k)
+        sources = b',"sources":["' + '","'.join(answer.sources).encode() + b'"]' if explain else b""
+        body = b'{"item_ids":[' + b",".join(answer.ids_json) + b"]" + sources + b"}"
+        return Response(body, media_type="application/json")
+
+    @app.get("/similar/{item_id:path}", summary="Items nearest to this one by their published vectors")
+    async def similar(item_id: Id, k: K = DEFAULT_K) -> dict[str, Any]:
+        known = await recommender.knowledge()
+        position = known.catalogue.index.get(item_id)
+        if position is None:
+            raise HTTPException(404, [{"loc": ["path", "item_id"], "msg": f"no item {item_id!r} in the catalogue"}])
+        return {"item_ids": _nearest(known, position, k)}
+
+    @app.get("/top", summary="The published genre-aware top list, over all items or of one genre")
+    async def top(genre: str | None = None, k: K = DEFAULT_K) -> dict[str, Any]:
+        known = await recommender.knowledge()
+        names = known.catalogue.genre_names
+        if genre is not None and genre not in names:
+            raise HTTPException(404, [{"loc": ["query", "genre"], "msg": f"no genre {genre!r}; there are: {names}"}])
+        row = 0 if genre is None else 1 + names.index(genre)
+        if known.artifacts is None or row >= len(known.artifacts.top):
+            return {"item_ids": []}
+        return {"item_ids": [known.catalogue.ids[p] for p in known.artifacts.top_list(row)[:k]]}
+
+    @app.get("/catalogue", summary="Size of the catalogue, its genres, and the epoch")
+    async def catalogue() -> dict[str, Any]:
+        known = await recommender.knowledge()
+        return {"items": len(known.catalogue), "genres": known.catalogue.genre_names, "epoch": known.epoch}
+
+    return app
+
+
+def _nearest(known: Knowledge, position: int, k: int) -> list[str]:
+    """Ids by cosine to the item, nearest first; equals by like rate. Empty until its vector is published."""
+    if known.artifacts is None or position >= len(known.artifacts.vectors):
+        return []
+    cosine = known.artifacts.vectors @ known.artifacts.vectors[position]
+    cosine[position] = -np.inf
+    order = np.lexsort((-known.artifacts.mean, -cosine))[: min(k, len(cosine) - 1)]
+    return [known.catalogue.ids[p] for p in order]

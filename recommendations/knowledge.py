@@ -1,0 +1,67 @@
+"""What one worker holds in memory of one epoch: the catalogue, the artifacts and the view for ranking made of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from recsys.artifacts import Artifacts
+from recsys.catalogue import Catalogue
+from recsys.ranking.choose import View
+from recsys.ranking.diversity import unit_genres
+from recsys.ranking.posterior import Floats, like_rates
+from recsys.ranking.toplists import genre_tops
+
+
+@dataclass
+class Knowledge:
+    """Epoch 0 with an empty catalogue is a worker that has not reached its store yet."""
+
+    epoch: int = 0
+    catalogue: Catalogue = field(default_factory=Catalogue)
+    artifacts: Artifacts | None = None
+    hand: list[str] = field(default_factory=list)  # cards dealt from the exploration deck and not played yet
+    _ids_json: list[bytes] = field(default_factory=list)
+    _view: tuple[tuple[int, str], View] | None = None
+
+    @property
+    def version(self) -> str:
+        return self.artifacts.version if self.artifacts else ""
+
+    @property
+    def view(self) -> View:
+        """The view of exactly this catalogue and these artifacts, built when first needed."""
+        key = (len(self.catalogue.history), self.version)
+        if self._view is None or self._view[0] != key:
+            self._view = (key, build_view(self.catalogue, self.artifacts))
+        return self._view[1]
+
+    def ids_json(self) -> list[bytes]:
+        """Each item id as JSON, by position."""
+        for item_id in self.catalogue.ids[len(self._ids_json) :]:
+            self._ids_json.append(json.dumps(item_id).encode())
+        return self._ids_json
+
+
+def build_view(catalogue: Catalogue, artifacts: Artifacts | None) -> View:
+    """The published statistics, extended by the prior for items that are newer than they."""
+    genres = catalogue.genres()
+    if artifacts is not None and (len(artifacts.mean), len(artifacts.genre_rate)) == genres.shape:
+        mean, sd, order = artifacts.mean, artifacts.sd, artifacts.order
+        tops = [artifacts.top_list(row) for row in range(1, len(artifacts.top))]
+    else:
+        n = len(genres)
+        likes = np.zeros(n, np.float32) if artifacts is None else _padded(artifacts.likes, n)
+        exposures = np.zeros(n, np.float32) if artifacts is None else _padded(artifacts.exposures, n)
+        posterior = like_rates(likes, exposures, genres)
+        mean, sd = posterior.mean, posterior.sd
+        # Equal rates in an order that has nothing to do with that of the catalogue.
+        order = np.lexsort((np.random.default_rng(n).permutation(n), -mean)).astype(np.int32)
+        tops = [top.astype(np.int64) for top in genre_tops(order, genres, 100)]
+    return View(mean, sd, order.astype(np.int64), unit_genres(genres), tops)
+
+
+def _padded(values: Floats, n: int) -> Floats:
+    return np.pad(values, (0, n - len(values)))

@@ -1,0 +1,91 @@
+"""``python -m regular_pipeline``: the loop; ``--help`` lists the other commands."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from recsys.logs import configure_logs
+from recsys.settings import Settings
+from recsys.stores.ports import StoreError
+from regular_pipeline import service
+
+app = typer.Typer(help=__doc__, add_completion=False, pretty_exceptions_enable=False)
+console = Console()
+Epoch = Annotated[int | None, typer.Option(help="an epoch of the log; the latest if not given")]
+
+
+@app.callback(invoke_without_command=True)
+def loop(context: typer.Context) -> None:
+    """Drain and refresh until stopped."""
+    settings = Settings()
+    configure_logs(settings, "pipeline")
+    if context.invoked_subcommand is None:
+        _run(service.run(settings))
+
+
+@app.command()
+def once() -> None:
+    """Drain what is queued, refresh once, exit."""
+    console.print(f"drained {_run(service.run_once(Settings())):,} messages")
+
+
+@app.command()
+def rebuild(epoch: Epoch = None) -> None:
+    """Restore state and artifacts from the log alone, after Redis was lost. Stop the pipeline first."""
+    work = _run(service.rebuild(Settings(), epoch))
+    console.print(f"epoch {work.epoch} is in force again: {len(work.catalogue):,} items, {work.events.rows:,} rows")
+
+
+@app.command()
+def export(csv: Annotated[Path, typer.Option(help="file to write")], epoch: Epoch = None) -> None:
+    """Write the event log as CSV."""
+    try:
+        rows = service.export(Settings(), csv, epoch)
+    except (StoreError, OSError) as error:
+        _fail(error)
+    console.print(f"wrote {rows:,} rows to {csv}")
+
+
+@app.command()
+def stats() -> None:
+    """Print counters, queue depth and the size of the log."""
+    table = Table("figure", "value")
+    for name, value in _run(service.stats(Settings())).items():
+        table.add_row(name, f"{value:,}" if isinstance(value, int) and name != "epoch" else str(value))
+    console.print(table)
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run to the end or until SIGINT or SIGTERM; errors of the stores become one sentence and exit code 1."""
+    try:
+        return uvloop.run(_until_signalled(work))
+    except StoreError as error:
+        _fail(error)
+
+
+async def _until_signalled(work: Coroutine[Any, Any, Any]) -> Any:
+    task = asyncio.ensure_future(work)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        raise typer.Exit(0) from None
+
+
+def _fail(error: Exception) -> None:
+    Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False)
+    raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()

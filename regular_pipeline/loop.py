@@ -1,0 +1,165 @@
+"""The pipeline's two loops: ``drain`` as events come, ``refresh`` every few seconds. ``tick`` does one drain."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from recsys.contract import Interaction, Slate
+from recsys.settings import Settings
+from recsys.stores.event_log import EventLog
+from recsys.stores.ports import Broker, Delivery, EpochOver, StoreError
+from recsys.stores.redis_state import RedisState
+from regular_pipeline.drain import RecentIds, Rejected, codes_of, counters_of, decode, last_event_ids, rows_of
+from regular_pipeline.epoch_work import EpochWork
+from regular_pipeline.refresh import Snapshot, compute, deck_order, top_lists
+from regular_pipeline.vectors import VectorMirror
+
+log = structlog.get_logger()
+
+IDLE_WAIT_S: Final = 0.2  # how long a drain waits for a first message before it looks at epoch and catalogue again
+RETRY_S: Final = (0.1, 5.0)  # first and longest pause after a failure
+DECK_LOW: Final = 2_000  # cards below which another pass is added: more than are dealt between two refreshes
+
+
+class Pipeline:
+    """Owns the event log. ``state`` and ``broker`` may fail at any point: what was fetched is kept and tried again."""
+
+    def __init__(
+        self, settings: Settings, state: RedisState, broker: Broker, event_log: EventLog, vectors: VectorMirror
+    ) -> None:
+        self._settings = settings
+        self._state = state
+        self._broker = broker
+        self._log = event_log
+        self._vectors = vectors
+        self._recent = RecentIds()
+        self._held: list[Delivery] = []
+        self._work: EpochWork | None = None
+        self._beginning = asyncio.Lock()
+        self._last_checkpoint = time.monotonic()
+        self._rng = np.random.default_rng(settings.seed)
+
+    async def start(self) -> None:
+        """Read what the log remembers: the ids that the broker may deliver again."""
+        self._recent = RecentIds(await asyncio.to_thread(self._logged_ids))
+
+    def _logged_ids(self) -> list[str]:
+        newest = [self._log.events(epoch) for epoch in self._log.epochs()[-2:]]
+        return last_event_ids(frame for folder in reversed(newest) for frame in folder.frames_newest_first())
+
+    async def poll(self) -> None:
+        """Drain and refresh until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_forever("drain", self.tick, pause_s=0.0))
+            tasks.create_task(_forever("refresh", self.refresh, pause_s=self._settings.refresh_interval_s))
+
+    async def tick(self) -> int:
+        """Drain one batch: log it, apply its effects, acknowledge it. Returns the messages done; 0 when idle."""
+        if not self._held:
+            self._held = await self._broker.fetch(
+                self._settings.drain_batch_messages,
+                wait_s=IDLE_WAIT_S,
+                linger_s=self._settings.drain_linger_ms / 1000,
+            )
+        work = await self.current_work()
+        await work.read_catalogue(self._state)
+        if not work.settled:
+            await work.settle(self._state)
+        if not self._held:
+            return 0
+        await self._write(work, self._held)
+        if not work.settled:
+            await work.settle(self._state)
+        done = len(self._held)
+        await self._broker.ack(self._held)
+        self._held = []
+        return done
+
+    async def current_work(self) -> EpochWork:
+        """The work of the epoch in force; begun from disk when the epoch is new to this process."""
+        async with self._beginning:
+            epoch = await self._state.current()
+            if self._work is None or self._work.epoch != epoch:
+                work = await asyncio.to_thread(EpochWork, epoch, self._log, self._settings.half_life_days)
+                await work.restore_catalogue(self._state)
+                self._work = work
+                log.info("epoch begun", epoch=epoch, items=len(work.catalogue), rows=work.events.rows)
+            return self._work
+
+    async def _write(self, work: EpochWork, deliveries: Sequence[Delivery]) -> None:
+        decoded = decode(deliveries, self._recent, epoch=work.epoch, now=time.time())
+        for rejected in decoded.rejected:
+            self._set_aside(rejected)
+        if decoded.duplicates:
+            log.info("duplicates dropped", count=decoded.duplicates)
+        for epoch, events in decoded.events.items():
+            if epoch == work.epoch:
+                await self._write_current(work, events)
+            else:
+                # Accepted before a cleanup and drained after it: kept in the archive, without effect.
+                await asyncio.to_thread(self._log.events(epoch).append, rows_of(events, {}))
+                self._recent.add(event.event_id for event in events)
+
+    async def _write_current(self, work: EpochWork, events: Sequence[Interaction | Slate]) -> None:
+        rows = rows_of(events, work.catalogue.index)
+        start = work.events.rows
+        end = await asyncio.to_thread(work.events.append, rows)
+        # From here on the rows are logged: what fails below, ``settle`` makes good in the next tick.
+        work.settled = False
+        self._recent.add(event.event_id for event in events)
+        work.counts.add(rows)
+        work.settled = await self._state.apply(work.epoch, (start, end), counters_of(rows), codes_of(rows))
+
+    def _set_aside(self, rejected: Rejected) -> None:
+        body = rejected.delivery.body.decode(errors="replace")
+        log.error("message rejected", topic=rejected.delivery.topic, reason=rejected.reason, body=body[:200])
+        with (self._log.folder / "rejected.jsonl").open("a") as file:
+            file.write(json.dumps({"at": time.time(), "reason": rejected.reason, "body": body}) + "\n")
+
+    async def refresh(self) -> None:
+        """Publish new artifacts if anything changed, keep the deck filled, and do the log's housekeeping."""
+        work = await self.current_work()
+        snapshot = Snapshot.take(work.epoch, work.catalogue, work.counts)
+        if snapshot.version != work.published and len(snapshot.genres):
+            artifacts = await asyncio.to_thread(compute, snapshot, self._settings.seed)
+            await self._state.publish(work.epoch, artifacts, top_lists(artifacts, work.catalogue))
+            work.published = snapshot.version
+            await self._fill_deck(work, artifacts.exposures)
+        self._vectors.follow(work)
+        await asyncio.to_thread(work.events.merge_small)
+        await self._save_checkpoint(work, snapshot)
+
+    async def _fill_deck(self, work: EpochWork, exposures: NDArray[np.float32]) -> None:
+        if await self._state.deck_size(work.epoch) < min(len(exposures) // 2, DECK_LOW):
+            ids = work.catalogue.ids
+            await self._state.add_cards(work.epoch, [ids[p] for p in deck_order(exposures, self._rng)])
+
+    async def _save_checkpoint(self, work: EpochWork, snapshot: Snapshot) -> None:
+        now = time.monotonic()
+        if now - self._last_checkpoint >= self._settings.checkpoint_interval_s:
+            await asyncio.to_thread(snapshot.counts.save, work.checkpoint)
+            self._last_checkpoint = now
+
+
+async def _forever(name: str, step: Callable[[], Awaitable[object]], pause_s: float) -> None:
+    """Repeat ``step``. After a failure of a store wait a little longer each time; a new epoch is no failure."""
+    wait_s = RETRY_S[0]
+    while True:
+        try:
+            await step()
+            wait_s = RETRY_S[0]
+            await asyncio.sleep(pause_s)
+        except EpochOver:
+            log.info("epoch ended", during=name)
+        except StoreError as error:
+            log.error("store failed, trying again", during=name, error=str(error), in_s=round(wait_s, 1))
+            await asyncio.sleep(wait_s)
+            wait_s = min(wait_s * 2, RETRY_S[1])

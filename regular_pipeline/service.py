@@ -1,0 +1,117 @@
+"""The commands of the pipeline, from settings to finished work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from recsys.settings import Settings
+from recsys.stores.connect import log_folder, open_broker, open_state, open_vectors
+from recsys.stores.event_log import EventLog
+from recsys.stores.ports import StoreMisconfigured
+from recsys.stores.redis_state import RedisState
+from regular_pipeline.drain import EVERYTHING
+from regular_pipeline.epoch_work import EpochWork
+from regular_pipeline.loop import Pipeline
+from regular_pipeline.refresh import Snapshot, compute, top_lists
+from regular_pipeline.vectors import VectorMirror
+
+log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def open_pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
+    """A pipeline that holds the log and the local vectors until the block ends."""
+    event_log = EventLog(log_folder(settings))
+    with event_log.lock():
+        state, broker = open_state(settings), open_broker(settings)
+        vectors = VectorMirror(open_vectors(settings))
+        pipeline = Pipeline(settings, state, broker, event_log, vectors)
+        try:
+            await pipeline.start()
+            yield pipeline
+        finally:
+            await vectors.close()
+            await broker.close()
+            await state.close()
+
+
+async def run(settings: Settings) -> None:
+    """Drain and refresh until cancelled."""
+    async with open_pipeline(settings) as pipeline:
+        log.info("pipeline started", log=str(log_folder(settings)))
+        await pipeline.poll()
+
+
+async def run_once(settings: Settings) -> int:
+    """Drain what is queued, refresh once, and return the messages drained."""
+    drained = 0
+    async with open_pipeline(settings) as pipeline:
+        while done := await pipeline.tick():
+            drained += done
+        await pipeline.refresh()
+    return drained
+
+
+async def rebuild(settings: Settings, epoch: int | None) -> EpochWork:
+    """Put an epoch in force again from its log alone: catalogue, user states, counters, artifacts."""
+    event_log = EventLog(log_folder(settings))
+    with event_log.lock():
+        state = open_state(settings)
+        try:
+            return await _rebuild(settings, event_log, state, _epoch_to_rebuild(event_log, epoch))
+        finally:
+            await state.close()
+
+
+async def _rebuild(settings: Settings, event_log: EventLog, state: RedisState, epoch: int) -> EpochWork:
+    work = await asyncio.to_thread(EpochWork, epoch, event_log, settings.half_life_days, use_checkpoint=False)
+    await state.restore(epoch)
+    await work.restore_catalogue(state)
+    await work.settle(state, EVERYTHING)
+    snapshot = Snapshot.take(epoch, work.catalogue, work.counts)
+    artifacts = await asyncio.to_thread(compute, snapshot, settings.seed)
+    await state.publish(epoch, artifacts, top_lists(artifacts, work.catalogue))
+    await asyncio.to_thread(work.counts.save, work.checkpoint)
+    return work
+
+
+def _epoch_to_rebuild(event_log: EventLog, wanted: int | None) -> int:
+    known = event_log.epochs()
+    if not known:
+        raise StoreMisconfigured(f"{event_log.folder} holds no event log: is DATA_DIR right?")
+    if wanted is not None and wanted not in known:
+        raise StoreMisconfigured(f"no log of epoch {wanted} in {event_log.folder}: it holds {known}")
+    return known[-1] if wanted is None else wanted
+
+
+def export(settings: Settings, target: Path, epoch: int | None) -> int:
+    """Write an epoch's event log as CSV and return its rows."""
+    event_log = EventLog(log_folder(settings))
+    events = event_log.events(_epoch_to_rebuild(event_log, epoch))
+    events.view().sink_csv(target)
+    return events.rows
+
+
+async def stats(settings: Settings) -> dict[str, Any]:
+    """Figures of the epoch in force and of the log on disk."""
+    state, broker = open_state(settings), open_broker(settings)
+    try:
+        epoch = await state.current()
+        counters = await state.counters(epoch)
+        figures: dict[str, Any] = {"epoch": epoch, "queued messages": await broker.depth(), **counters}
+        figures["deck cards"] = await state.deck_size(epoch)
+    finally:
+        await broker.close()
+        await state.close()
+    event_log = EventLog(log_folder(settings))
+    for logged in event_log.epochs():
+        events = event_log.events(logged)
+        size_mb = sum(part.path.stat().st_size for part in events.parts()) / 1e6
+        figures[f"log of epoch {logged}"] = f"{events.rows:,} rows, {len(events.parts())} parts, {size_mb:.1f} MB"
+    return figures
