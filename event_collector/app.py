@@ -20,7 +20,7 @@ from recsys.contract import INTERACT_TOPIC, Interact
 from recsys.settings import Settings
 from recsys.stores.connect import open_broker, open_state
 from recsys.stores.ports import Broker, Epochs, StoreUnavailable
-from recsys.web import add_web_basics, body_schema, health, parse_body
+from recsys.web import MIB, add_web_basics, body_schema, health, parse_body
 
 log = structlog.get_logger()
 
@@ -91,7 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
         await state.close()
 
     app = FastAPI(title="Event collector", lifespan=lifespan)
-    add_web_basics(app, settings.max_body_mib)
+    add_web_basics(app)
     app.add_middleware(
         CORSMiddleware, allow_origins=settings.cors_origins.split(","), allow_methods=["*"], allow_headers=["*"]
     )
@@ -100,7 +100,12 @@ def create_app(settings: Settings) -> FastAPI:
     async def healthcheck() -> Response:
         return await health(collector.check)
 
-    @app.post("/interact", summary="Take a user's likes and dislikes", openapi_extra=body_schema(Interact))
+    @app.post(
+        "/interact",
+        summary="Take a user's likes and dislikes",
+        openapi_extra=body_schema(Interact),
+        max_body_size=settings.max_body_mib * MIB,
+    )
     async def interact(request: Request) -> Response:
         await collector.accept(await parse_body(request, Interact))
         return Response(b'{"status":"ok"}', media_type="application/json")

@@ -14,11 +14,15 @@ from fastapi.responses import Response
 from recommendations.impressions import ImpressionRecorder
 from recommendations.knowledge import Knowledge
 from recommendations.recommender import Recommender
-from recsys.contract import DEFAULT_K, ID_PATTERN, MAX_ID_CHARS, MAX_K, AddItems
+from recsys.contract import DEFAULT_K, ID_PATTERN, MAX_ID_CHARS, MAX_K, AddItems, RecsRequest
 from recsys.settings import Settings
 from recsys.stores.connect import open_broker, open_state
-from recsys.web import add_web_basics, body_schema, health, parse_body
+from recsys.web import MIB, add_web_basics, body_schema, health, parse_body, parse_parameters
 
+DESCRIPTION = """
+`GET /recs/{user_id}?k=10&explain=false` answers `{"item_ids": [...]}`, best first; with `explain=true` also
+`"sources"`, the part of the ranking that chose each item.
+"""
 K = Annotated[int, Query(ge=1, le=MAX_K, description="length of the list")]
 Id = Annotated[str, PathParameter(max_length=MAX_ID_CHARS, pattern=ID_PATTERN)]
 
@@ -35,8 +39,8 @@ def create_app(settings: Settings) -> FastAPI:
         await broker.close()
         await state.close()
 
-    app = FastAPI(title="Recommendations", lifespan=lifespan)
-    add_web_basics(app, settings.max_body_mib)
+    app = FastAPI(title="Recommendations", description=DESCRIPTION, lifespan=lifespan)
+    add_web_basics(app)
 
     @app.get("/healthcheck", summary="200 once lists can be served")
     async def healthcheck() -> Response:
@@ -46,18 +50,26 @@ def create_app(settings: Settings) -> FastAPI:
     async def cleanup() -> dict[str, Any]:
         return {"status": "ok", "epoch": await recommender.cleanup()}
 
-    @app.post("/add_items", summary="Insert or update items", openapi_extra=body_schema(AddItems))
+    @app.post(
+        "/add_items",
+        summary="Insert or update items",
+        openapi_extra=body_schema(AddItems),
+        max_body_size=settings.max_body_mib * MIB,
+    )
     async def add_items(request: Request) -> dict[str, Any]:
         added, updated = await recommender.add_items(await parse_body(request, AddItems))
         return {"status": "ok", "added": added, "updated": updated}
 
-    # The id takes the rest of the path, so that one with a slash gets an answer that names the field.
-    @app.get("/recs/{user_id:path}", summary="A list for this user")
-    async def recs(user_id: Id, k: K = DEFAULT_K, explain: bool = False) -> Response:
-        answer = await recommender.recommend(user_id, k)
-        sources = b',"sources":["' + '","'.join(answer.sources).encode() + b'"]' if explain else b""
+    async def recs(request: Request) -> Response:
+        wanted = parse_parameters(request, RecsRequest)
+        answer = await recommender.recommend(wanted.user_id, wanted.k)
+        sources = b',"sources":["' + '","'.join(answer.sources).encode() + b'"]' if wanted.explain else b""
         body = b'{"item_ids":[' + b",".join(answer.ids_json) + b"]" + sources + b"}"
         return Response(body, media_type="application/json")
+
+    # A plain Starlette route: FastAPI's handling of parameters would cost as much as choosing the list. The id takes
+    # the rest of the path, so that one with a slash gets an answer that names the field.
+    app.add_route("/recs/{user_id:path}", recs)
 
     @app.get("/similar/{item_id:path}", summary="Items nearest to this one by their published vectors")
     async def similar(item_id: Id, k: K = DEFAULT_K) -> dict[str, Any]:

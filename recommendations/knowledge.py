@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from recsys.artifacts import Artifacts
 from recsys.catalogue import Catalogue
-from recsys.ranking.choose import View
-from recsys.ranking.diversity import unit_genres
+from recsys.ranking.choose import DEFAULT, View
 from recsys.ranking.posterior import Floats, like_rates
-from recsys.ranking.toplists import genre_tops
 
 
 @dataclass
@@ -22,7 +21,7 @@ class Knowledge:
     epoch: int = 0
     catalogue: Catalogue = field(default_factory=Catalogue)
     artifacts: Artifacts | None = None
-    hand: list[str] = field(default_factory=list)  # cards dealt from the exploration deck and not played yet
+    hand: deque[str] = field(default_factory=deque)  # cards dealt from the exploration deck and not played yet
     _ids_json: list[bytes] = field(default_factory=list)
     _view: tuple[tuple[int, str], View] | None = None
 
@@ -49,18 +48,14 @@ def build_view(catalogue: Catalogue, artifacts: Artifacts | None) -> View:
     """The published statistics, extended by the prior for items that are newer than they."""
     genres = catalogue.genres()
     if artifacts is not None and (len(artifacts.mean), len(artifacts.genre_rate)) == genres.shape:
-        mean, sd, order = artifacts.mean, artifacts.sd, artifacts.order
-        tops = [artifacts.top_list(row) for row in range(1, len(artifacts.top))]
-    else:
-        n = len(genres)
-        likes = np.zeros(n, np.float32) if artifacts is None else _padded(artifacts.likes, n)
-        exposures = np.zeros(n, np.float32) if artifacts is None else _padded(artifacts.exposures, n)
-        posterior = like_rates(likes, exposures, genres)
-        mean, sd = posterior.mean, posterior.sd
-        # Equal rates in an order that has nothing to do with that of the catalogue.
-        order = np.lexsort((np.random.default_rng(n).permutation(n), -mean)).astype(np.int32)
-        tops = [top.astype(np.int64) for top in genre_tops(order, genres, 100)]
-    return View(mean, sd, order.astype(np.int64), unit_genres(genres), tops)
+        return View.of(artifacts.mean, artifacts.sd, artifacts.order.astype(np.int64), genres, DEFAULT)
+    n = len(genres)
+    likes = np.zeros(n, np.float32) if artifacts is None else _padded(artifacts.likes, n)
+    exposures = np.zeros(n, np.float32) if artifacts is None else _padded(artifacts.exposures, n)
+    posterior = like_rates(likes, exposures, genres)
+    # Equal rates in an order that has nothing to do with that of the catalogue.
+    order = np.lexsort((np.random.default_rng(n).permutation(n), -posterior.mean))
+    return View.of(posterior.mean, posterior.sd, order, genres, DEFAULT)
 
 
 def _padded(values: Floats, n: int) -> Floats:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -14,9 +13,10 @@ from prometheus_client import Counter
 
 from recommendations.impressions import ImpressionRecorder
 from recommendations.knowledge import Knowledge
+from recommendations.randomness import RequestRandom
 from recsys.batching import Batcher
 from recsys.contract import AddItems
-from recsys.ranking.choose import DEFAULT, EXPLORE, Choice, choose
+from recsys.ranking.choose import DEFAULT, Choice, choose
 from recsys.stores.ports import EpochOver, Page, StoreError, StoreUnavailable
 from recsys.stores.redis_state import RedisState
 from recsys.user_state import SHOWN, UserState, compacted, encode
@@ -49,6 +49,7 @@ class Recommender:
         self._store = store
         self._impressions = impressions
         self._seed = seed
+        self._random = RequestRandom(seed)
         self._known = Knowledge()
         self._syncing = asyncio.Lock()
         self._loading: asyncio.Task[None] | None = None
@@ -73,7 +74,7 @@ class Recommender:
         places = sum(_explore_places(request.k) + SPARE_CARDS for request in requests)
         page = await self._open_page([request.user_id for request in requests], places - len(self._known.hand))
         known = self._known
-        known.hand += page.cards
+        known.hand.extend(page.cards)
         # A user who asks twice at once gets two different lists: the second choice sees the first.
         codes = {request.user_id: code for request, code in zip(requests, page.codes, strict=True)}
         shown: dict[str, bytes] = {}
@@ -103,12 +104,12 @@ class Recommender:
             return page
 
     def _choose(self, known: Knowledge, user_id: str, k: int, codes: bytes) -> Choice:
-        rng = np.random.default_rng([self._seed, zlib.crc32(user_id.encode()), len(codes)])
-        index = known.catalogue.index
-        cards = [index[card] for card in known.hand[: _explore_places(k) + SPARE_CARDS] if card in index]
+        rng = self._random.of(user_id, len(codes))
+        hand = known.hand
+        offered = [hand.popleft() for _ in range(min(_explore_places(k) + SPARE_CARDS, len(hand)))]
+        cards = [known.catalogue.index[card] for card in offered]
         choice = choose(known.view, UserState(codes), k, cards, rng)
-        played = {p for p, source in zip(choice.positions, choice.sources, strict=True) if source == EXPLORE}
-        known.hand = [card for card in known.hand if index.get(card) not in played] if played else known.hand
+        hand.extendleft(card for card, p in zip(offered, cards, strict=True) if p not in choice.positions)
         return choice
 
     def _answer(self, known: Knowledge, user_id: str, choice: Choice) -> Answer:
@@ -192,9 +193,11 @@ class Recommender:
         return epoch
 
     async def knowledge(self) -> Knowledge:
-        """What is known at this moment; from memory while Redis is away."""
+        """What is known at this moment, with the artifacts in force; from memory while Redis is away."""
         try:
             await self._open_page((), 0)
+            if self._loading is not None:
+                await self._loading
         except StoreUnavailable:
             if not self._known.epoch:
                 raise

@@ -32,7 +32,8 @@ class Artifacts:
 
     def top_list(self, row: int) -> NDArray[np.int64]:
         """Row of ``top`` without its padding."""
-        return self.top[row][self.top[row] >= 0].astype(np.int64)
+        positions: NDArray[np.int64] = self.top[row][self.top[row] >= 0].astype(np.int64)
+        return positions
 
 
 def pack(artifacts: Artifacts) -> bytes:

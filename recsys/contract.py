@@ -68,9 +68,7 @@ class AddItems(BaseModel):
     """Body of ``POST /add_items``: a batch of items, inserted or updated by id."""
 
     item_ids: list[ItemId] = Field(max_length=MAX_ITEMS_PER_CALL, fail_fast=True)
-    genres: list[list[Genre]] = Field(
-        default_factory=list, fail_fast=True, description="absent or empty: unknown"
-    )
+    genres: list[list[Genre]] = Field(default_factory=list, fail_fast=True, description="absent or empty: unknown")
 
     @field_validator("genres")
     @classmethod
@@ -86,16 +84,16 @@ class AddItems(BaseModel):
         return [ItemRecord(id=item, genres=tuple(dict.fromkeys(g))) for item, g in latest.items()]
 
 
-class Recommendations(BaseModel):
-    """Answer of ``GET /recs/{user_id}``."""
+class RecsRequest(BaseModel):
+    """Parameters of ``GET /recs/{user_id}``.
 
-    item_ids: list[str]
+    The answer is ``{"item_ids": [...]}``; with ``explain`` also ``"sources"``, where ``sources[i]`` names the part of
+    the ranking that chose ``item_ids[i]``.
+    """
 
-
-class ExplainedRecommendations(Recommendations):
-    """Answer of ``GET /recs/{user_id}?explain=true``: ``sources[i]`` names where ``item_ids[i]`` came from."""
-
-    sources: list[str]
+    user_id: UserId
+    k: int = Field(DEFAULT_K, ge=1, le=MAX_K)
+    explain: bool = False
 
 
 class ItemRecord(BaseModel):
@@ -155,7 +153,7 @@ EVENT_SCHEMA: Final = pl.Schema(
         "timestamp": pl.Float64,  # Unix seconds as the client said, or null
     }
 )
-CATALOGUE_SCHEMA: Final = pl.Schema({"item_id": pl.String, "genres": pl.List(pl.String)})
+CATALOGUE_SCHEMA: Final = pl.Schema([("item_id", pl.String()), ("genres", pl.List(pl.String()))])
 
 
 def stamped(message: Interaction, body: bytes, *, epoch: int, now: float) -> Interaction:

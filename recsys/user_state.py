@@ -37,7 +37,8 @@ class UserState:
 
     def marked(self, mark: int) -> Indices:
         """Positions with this mark in the order they were made; repeats stay."""
-        return self.indices[self.marks == mark]
+        found: Indices = self.indices[self.marks == mark]
+        return found
 
 
 def compacted(codes: bytes) -> bytes:

@@ -12,7 +12,7 @@ from recsys.artifacts import TOP_LIST_SIZE, Artifacts
 from recsys.catalogue import Catalogue
 from recsys.ranking.diversity import unit_genres
 from recsys.ranking.posterior import like_rates
-from recsys.ranking.toplists import Positions, fair_top, genre_tops
+from recsys.ranking.toplists import Order, Positions, fair_top, genre_tops
 from regular_pipeline.counts import Counts
 
 ALL_GENRES: Final = "*"  # name of the list over all items among those of the genres
@@ -81,7 +81,7 @@ def top_lists(artifacts: Artifacts, catalogue: Catalogue) -> dict[str, list[str]
     return {name: [ids[p] for p in artifacts.top_list(row)] for row, name in enumerate(names[: len(artifacts.top)])}
 
 
-def _padded(lists: list[Positions]) -> Positions:
+def _padded(lists: list[Order]) -> Positions:
     table = np.full((len(lists), TOP_LIST_SIZE), -1, dtype=np.int32)
     for row, positions in zip(table, lists, strict=True):
         row[: len(positions)] = positions

@@ -9,9 +9,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.ranking.diversity import mmr
+from recsys.ranking.diversity import mmr, unit_genres
 from recsys.ranking.posterior import Floats
-from recsys.user_state import DISLIKE, LIKE, Indices, UserState
+from recsys.ranking.toplists import genre_tops
+from recsys.user_state import DISLIKE, LIKE, SHOWN, Indices, UserState
 
 # Where an item of a list came from, in the order in which the list is filled.
 RANKED: Final = "ranked"  # high like rate, shifted towards the genres this user liked
@@ -26,9 +27,9 @@ class ChooseConfig:
     """Constants of the first ranking."""
 
     explore_share: float = 0.3  # of the k places, rounded
-    pool: int = 300  # best items over all considered for a list
-    genre_pool: int = 50  # best items of each genre the user liked considered besides
-    shortlist: int = 40  # best candidates that go into the diverse order
+    pool: int = 200  # best items over all that every user's list is chosen from
+    genre_pool: int = 20  # best items of each genre that join them
+    shortlist: int = 32  # best candidates that go into the diverse order
     diversity: float = 0.3  # weight of genre similarity in the diverse order
     taste: float = 2.0  # how much a liked genre lifts a like rate
     taste_likes: float = 3.0  # likes after which taste has half its weight
@@ -39,17 +40,36 @@ DEFAULT: Final = ChooseConfig()
 
 
 @dataclass(frozen=True)
+class Candidates:
+    """Items with what ranking needs of them side by side, so that a request reads memory in one go."""
+
+    positions: Indices  # (m,)
+    mean: Floats  # (m,) like rate
+    sd: Floats  # (m,) its standard deviation
+    unit: Floats  # (m, g) genres as rows of length 1
+
+    def among(self, chosen: NDArray[np.intp]) -> Candidates:
+        return Candidates(self.positions[chosen], self.mean[chosen], self.sd[chosen], self.unit[chosen])
+
+
+@dataclass(frozen=True)
 class View:
     """What is known of the catalogue's n items, ready for ranking. Shared by all requests, never changed."""
 
-    mean: Floats  # (n,) like rate
-    sd: Floats  # (n,) its standard deviation
+    items: Candidates  # all n, by position
     order: Indices  # (n,) positions by mean, best first
-    unit: Floats  # (n, g) genres as rows of length 1
-    genre_tops: Sequence[Indices]  # g lists of positions, best first
+    pool: Candidates  # those that lists are normally chosen from
 
     def __len__(self) -> int:
         return len(self.order)
+
+    @classmethod
+    def of(cls, mean: Floats, sd: Floats, order: Indices, genres: NDArray[np.bool_], config: ChooseConfig) -> View:
+        """mean and sd (n,), order (n,) best first, genres (n, g)."""
+        items = Candidates(np.arange(len(mean)), mean, sd, unit_genres(genres))
+        tops = genre_tops(order, genres, config.genre_pool)
+        pool = np.unique(np.concatenate([order[: config.pool], *tops]))
+        return cls(items, order, items.among(pool))
 
 
 @dataclass(frozen=True)
@@ -105,41 +125,35 @@ def _ranked(
     view: View, user: UserState, places: int, seen: NDArray[np.bool_], rng: np.random.Generator, config: ChooseConfig
 ) -> list[int]:
     """Up to ``places`` unseen positions in genre-diverse order."""
-    taste = _taste(view, user, config)
-    pools = [view.order[: config.pool + len(user.indices)]]
-    if taste is not None:
-        pools += [view.genre_tops[genre][: config.genre_pool] for genre in np.flatnonzero(taste > 0.1)]
-    candidates = np.concatenate(pools) if len(pools) > 1 else pools[0]
-    candidates = _first_unseen(candidates, seen)
-    scores = view.mean[candidates] + view.sd[candidates] * rng.standard_normal(len(candidates), dtype=np.float32)
-    if taste is not None:
-        scores = np.maximum(scores, 0) * np.exp(view.unit[candidates] @ taste)
     size = max(config.shortlist, 2 * places)
-    if len(scores) > size:
-        best = np.argpartition(-scores, size)[:size]
-        candidates, scores = candidates[best], scores[best]
-    picked = mmr(scores, view.unit[candidates], places, config.diversity)
-    return [int(position) for position in candidates[picked]]
+    candidates = view.pool
+    unseen = ~seen[candidates.positions]
+    if np.count_nonzero(unseen) < size:
+        # This user has seen most of the pool, or k is large: go further down the order.
+        candidates = view.items.among(view.order[~seen[view.order]][:size])
+        unseen = np.ones(len(candidates.positions), dtype=bool)
+    scores = candidates.mean + candidates.sd * rng.standard_normal(len(candidates.mean), dtype=np.float32)
+    np.maximum(scores, 0, out=scores)
+    if (taste := _taste(view, user, config)) is not None:
+        scores *= np.exp(candidates.unit @ taste)
+    scores[~unseen] = -1
+    best = np.argpartition(-scores, size)[:size] if len(scores) > size else np.arange(len(scores))
+    picked = mmr(scores[best], candidates.unit[best], places, config.diversity)
+    positions: list[int] = candidates.positions[best[picked]].tolist()
+    return positions
 
 
 def _taste(view: View, user: UserState, config: ChooseConfig) -> Floats | None:
     """Log-lift (g,) of each genre for this user; None before the first reaction."""
-    likes, dislikes = user.marked(LIKE), user.marked(DISLIKE)
-    if len(likes) + len(dislikes) == 0:
+    reacted = user.marks != SHOWN
+    if not reacted.any():
         return None
-    leaning = view.unit[likes].sum(axis=0) - config.dislike_weight * view.unit[dislikes].sum(axis=0)
-    weight = len(likes) + config.dislike_weight * len(dislikes) + config.taste_likes
-    lift: Floats = (config.taste * leaning / weight).astype(np.float32)
+    liked = user.marks[reacted] == LIKE
+    weight = np.where(liked, np.float32(1), np.float32(-config.dislike_weight))
+    leaning = weight @ view.items.unit[user.indices[reacted]]
+    total = float(np.abs(weight).sum()) + config.taste_likes
+    lift: Floats = leaning * np.float32(config.taste / total)
     return lift
-
-
-def _first_unseen(candidates: Indices, seen: NDArray[np.bool_]) -> Indices:
-    """Candidates in their order, without those seen and without repeats."""
-    candidates = candidates[~seen[candidates]]
-    place = np.arange(len(candidates))
-    last = np.empty(len(seen), dtype=np.intp)  # only the entries written on the next line are ever read
-    last[candidates] = place
-    return candidates[last[candidates] == place]
 
 
 def _oldest_shown(user: UserState, seen: NDArray[np.bool_]) -> list[int]:

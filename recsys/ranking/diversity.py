@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 def unit_genres(genres: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Membership (n, g) → rows of length 1, so that a dot product is the cosine; all zero for items without genres."""
     norm = np.sqrt(np.maximum(genres.sum(axis=1, keepdims=True), 1))
-    return (genres / norm).astype(np.float32)
+    unit: NDArray[np.float32] = (genres / norm).astype(np.float32)
+    return unit
 
 
 def mmr(scores: NDArray[np.floating], unit: NDArray[np.float32], k: int, diversity: float) -> list[int]:
-    """Maximal marginal relevance: scores (n,), unit rows (n, g) → indices (k,), best first; k > n gives n.
+    """Maximal marginal relevance: scores (n,), unit rows (n, g) ≥ 0 → indices (k,), best first; k > n gives n.
 
     Each step takes the item with the highest ``score / max(score) - diversity * (cosine to the nearest chosen one)``.
     diversity 0 is plain order by score. Carbonell & Goldstein 1998.
@@ -21,14 +22,14 @@ def mmr(scores: NDArray[np.floating], unit: NDArray[np.float32], k: int, diversi
     n = len(scores)
     if n == 0:
         return []
-    relevance = scores / max(float(np.max(scores)), 1e-12)
-    similarity = unit @ unit.T
-    np.multiply(similarity, diversity, out=similarity)
-    nearest = np.zeros(n, dtype=np.float32)
+    relevance = scores / max(float(scores.max()), 1e-12)
+    # value[j] if item i is chosen: the objective is the least of these over all chosen i, and relevance before any.
+    value_given = relevance - diversity * (unit @ unit.T)
+    value = relevance.copy()
     chosen: list[int] = []
     for _ in range(min(k, n)):
-        best = int((relevance - nearest).argmax())
+        best = int(value.argmax())
         chosen.append(best)
-        np.maximum(nearest, similarity[best], out=nearest)
-        relevance[best] = -np.inf
+        np.minimum(value, value_given[best], out=value)
+        value[best] = -np.inf
     return chosen

@@ -8,15 +8,16 @@ from numpy.typing import NDArray
 from recsys.ranking.posterior import Genres
 
 Positions = NDArray[np.int32]
+Order = NDArray[np.int32] | NDArray[np.int64]
 
 
-def genre_tops(order: Positions, genres: Genres, size: int) -> list[Positions]:
+def genre_tops(order: Order, genres: Genres, size: int) -> list[Order]:
     """For each of g genres its best ``size`` items. order (n,) holds all positions, best first; genres (n, g)."""
     ranked = genres[order]
     return [order[np.flatnonzero(ranked[:, column])[:size]] for column in range(genres.shape[1])]
 
 
-def fair_top(order: Positions, genres: Genres, size: int) -> Positions:
+def fair_top(order: Order, genres: Genres, size: int) -> Positions:
     """The best ``size`` items in which no genre takes more than its fair share.
 
     A genre's share is its part of the catalogue, an item of several genres counting in equal parts for each; the cap

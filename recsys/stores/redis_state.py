@@ -207,7 +207,7 @@ class RedisState:
 
     async def counters(self, epoch: int) -> dict[str, int]:
         with redis_errors(self._url):
-            raw = await self._client.hgetall(self._key(epoch, COUNTERS))
+            raw: dict[Any, Any] = await self._client.hgetall(self._key(epoch, COUNTERS))
         return {name.decode(): int(value) for name, value in raw.items()}
 
     # ArtifactStore
@@ -218,7 +218,7 @@ class RedisState:
 
     async def fetch(self, epoch: int) -> Artifacts | None:
         with redis_errors(self._url):
-            blob = await self._client.hget(self._key(epoch, ARTIFACTS), "blob")
+            blob: Any = await self._client.hget(self._key(epoch, ARTIFACTS), "blob")
         return None if blob is None else unpack(blob)
 
     async def close(self) -> None:

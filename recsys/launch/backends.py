@@ -1,0 +1,108 @@
+"""Which Redis, broker and Qdrant a run uses: a pure decision on what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from recsys.launch.errors import LaunchError
+from recsys.settings import masked
+
+Kind = Literal["Redis", "broker", "Qdrant"]
+VARIABLES: Final[Mapping[Kind, str]] = {"Redis": "REDIS_URL", "broker": "BROKER_URL", "Qdrant": "QDRANT_URL"}
+STANDARD_URLS: Final[Mapping[Kind, str]] = {
+    "Redis": "redis://127.0.0.1:6379/0",
+    "broker": "amqp://guest:guest@127.0.0.1:5672/",
+    "Qdrant": "http://127.0.0.1:6333",
+}
+STANDARD_PORTS: Final[Mapping[Kind, int]] = {"Redis": 6379, "broker": 5672, "Qdrant": 6333}
+EMBEDDED: Final[Mapping[Kind, str]] = {
+    "Redis": "private redis-server",
+    "broker": "Redis Streams on the Redis above",
+    "Qdrant": "local folder",
+}
+OLDEST_REDIS: Final = (6, 2)
+NOT_APPEND_ONLY: Final = (
+    "its appendonly is off, so accepted events survive a crash of our services but not of that Redis"
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one look at one server gave. ``problem`` says why a server that answers cannot be used."""
+
+    url: str
+    outcome: Literal["usable", "silent", "unusable", "not asked"]
+    problem: str = ""
+    append_only: bool = True
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An empty URL stands for the embedded default where that has none."""
+
+    url: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Backends:
+    redis: Choice
+    broker: Choice
+    qdrant: Choice
+
+    def environment(self) -> dict[str, str]:
+        return {"REDIS_URL": self.redis.url, "BROKER_URL": self.broker.url, "QDRANT_URL": self.qdrant.url}
+
+
+def needs_private_redis(configured: Mapping[Kind, str], found: Mapping[Kind, Finding]) -> bool:
+    return "Redis" not in configured and found["Redis"].outcome != "usable"
+
+
+def choose_backends(configured: Mapping[Kind, str], found: Mapping[Kind, Finding], private_redis_url: str) -> Backends:
+    """``configured`` holds the URLs set in the environment, ``found`` what answered there or else on standard ports.
+
+    Raises LaunchError for a configured server that cannot be used.
+    """
+    if problems := [_refusal(kind, found[kind]) for kind in configured if found[kind].outcome != "usable"]:
+        raise LaunchError("\n".join(problems))
+    redis = _choose("Redis", configured, found["Redis"], private_redis_url)
+    broker = _choose("broker", configured, found["broker"], redis.url)
+    broker_found = found["broker"] if found["broker"].outcome == "usable" else found["Redis"]
+    if broker_found.outcome == "usable" and not broker_found.append_only:
+        broker = Choice(broker.url, f"{broker.reason}; {NOT_APPEND_ONLY}")
+    return Backends(redis, broker, _choose("Qdrant", configured, found["Qdrant"], ""))
+
+
+def redis_finding(url: str, version: str, append_only: bool) -> Finding:
+    numbers = tuple(int(part) for part in version.split(".")[:2])
+    if numbers >= OLDEST_REDIS:
+        return Finding(url, "usable", append_only=append_only)
+    oldest = ".".join(map(str, OLDEST_REDIS))
+    return Finding(url, "unusable", f"is version {version}, too old (at least {oldest} is needed)")
+
+
+def _choose(kind: Kind, configured: Mapping[Kind, str], found: Finding, embedded_url: str) -> Choice:
+    if kind in configured:
+        return Choice(found.url, f"{VARIABLES[kind]} is set")
+    port, embedded = STANDARD_PORTS[kind], EMBEDDED[kind]
+    match found.outcome:
+        case "usable":
+            return Choice(found.url, f"answers on port {port}")
+        case "silent":
+            seen = "what listens does not answer" if found.problem else "no server found"
+            return Choice(embedded_url, f"{seen} on port {port}: {embedded}")
+        case "unusable":
+            return Choice(
+                embedded_url, f"server on {port} {found.problem}: {embedded} (set {VARIABLES[kind]} to use a server)"
+            )
+        case "not asked":
+            return Choice(embedded_url, f"--embedded: {embedded}")
+
+
+def _refusal(kind: Kind, found: Finding) -> str:
+    name = f"{VARIABLES[kind]} is set to {masked(found.url)}, but"
+    if found.outcome == "unusable":
+        return f"{name} that server {found.problem}."
+    return f"{name} no server answers there{f' ({found.problem})' if found.problem else ''}."

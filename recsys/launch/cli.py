@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recsys.launch.errors import LaunchError
+from recsys.launch.network import require_free_ports
+from recsys.launch.report import Report, open_console
+from recsys.launch.run import Options, run
+from recsys.launch.seed import read_catalogue
+from recsys.launch.services import MODULES, choose_services
+from recsys.settings import DEFAULT_DATA_DIR, ROOT
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+ANY_ADDRESS = "0.0.0.0"
+
+
+@app.command()
+def launch(
+    data_dir: Annotated[Path, typer.Option(envvar="DATA_DIR", help="Event log, Redis files, logs.")] = DEFAULT_DATA_DIR,
+    catalogue: Annotated[
+        Path, typer.Option(help="CSV with the columns movieId, title, genres; sent if there are no items yet.")
+    ] = ROOT / "webapp" / "data" / "catalogue.csv",
+    only: Annotated[str, typer.Option(help=f"Start only these, comma separated: {', '.join(MODULES)}.")] = "",
+    embedded: Annotated[
+        bool, typer.Option("--embedded", help="Do not look for servers on standard ports; URLs that are set still win.")
+    ] = False,
+    collector_port: Annotated[int, typer.Option(envvar="COLLECTOR_PORT", min=1, max=65535)] = 5000,
+    recommendations_port: Annotated[int, typer.Option(envvar="RECOMMENDATIONS_PORT", min=1, max=65535)] = 5001,
+    webapp_port: Annotated[int, typer.Option(envvar="WEBAPP_PORT", min=1, max=65535)] = 8000,
+) -> None:
+    """Start everything and keep it running until Ctrl-C.
+
+    Redis, broker and Qdrant: the URL in REDIS_URL, BROKER_URL or QDRANT_URL, else a server that answers on the
+    standard local port, else one that needs no installation.
+    """
+    report = Report(open_console())
+    ports = {"collector": collector_port, "recommendations": recommendations_port, "webapp": webapp_port}
+    host = os.environ.get("HOST", ANY_ADDRESS)
+    try:
+        services = choose_services(only, host, ports)
+        items = read_catalogue(catalogue)
+        report.warn_rows(items.warnings)
+        require_free_ports(services, host)
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        report.fail(f"{data_dir} cannot be used: {error.strerror}.")
+        raise typer.Exit(1) from error
+    except LaunchError as error:
+        report.fail(str(error))
+        raise typer.Exit(error.exit_code) from error
+    environment = os.environ | {f"{name.upper()}_PORT": str(port) for name, port in ports.items()}
+    environment["CATALOGUE"] = str(catalogue.resolve())
+    options = Options(services, data_dir.resolve(), items, not embedded, environment)
+    raise typer.Exit(asyncio.run(run(options, report)))

@@ -1,0 +1,82 @@
+"""The services that can be started, and which of them a run starts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Final
+
+from recsys.launch.errors import UsageError
+from recsys.launch.supervisor import STOP_FIRST, STOP_SECOND
+
+MODULES: Final = {
+    "collector": "event_collector",
+    "recommendations": "recommendations",
+    "pipeline": "regular_pipeline",
+    "webapp": "webapp",
+}
+OPTIONAL: Final = frozenset({"webapp"})
+WITH_HEALTHCHECK: Final = frozenset({"collector", "recommendations"})
+
+
+@dataclass(frozen=True)
+class Service:
+    name: str
+    host: str
+    port: int | None
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        return (sys.executable, "-m", MODULES[self.name])
+
+    @property
+    def url(self) -> str | None:
+        return None if self.port is None else f"http://{self.host}:{self.port}"
+
+    @property
+    def health_url(self) -> str | None:
+        return f"{self.url}/healthcheck" if self.name in WITH_HEALTHCHECK else None
+
+    @property
+    def stop_stage(self) -> int:
+        # The pipeline goes after those that feed it.
+        return STOP_SECOND if self.name == "pipeline" else STOP_FIRST
+
+
+def is_runnable(name: str) -> bool:
+    return find_spec(f"{MODULES[name]}.__main__") is not None
+
+
+def choose_services(
+    only: str, host: str, ports: Mapping[str, int], runnable: Callable[[str], bool] = is_runnable
+) -> list[Service]:
+    """``only`` as given on the command line; empty for all that there are."""
+    names = _parse_names(only) or [name for name in MODULES if name not in OPTIONAL or runnable(name)]
+    if missing := [name for name in names if name in OPTIONAL and not runnable(name)]:
+        raise UsageError(f"--only: {', '.join(missing)} is not part of this copy of the project")
+    services = [Service(name, _reachable(host), ports.get(name)) for name in names]
+    _require_different_ports(services)
+    return services
+
+
+def _parse_names(only: str) -> list[str]:
+    wanted = {name.strip() for name in only.split(",")} - {""}
+    if unknown := sorted(wanted - MODULES.keys()):
+        raise UsageError(f"--only: unknown name {', '.join(unknown)}; there are {', '.join(MODULES)}")
+    return [name for name in MODULES if name in wanted]
+
+
+def _require_different_ports(services: Iterable[Service]) -> None:
+    owners: dict[int, str] = {}
+    for service in services:
+        if service.port is None:
+            continue
+        other = owners.setdefault(service.port, service.name)
+        if other != service.name:
+            raise UsageError(f"{other} and {service.name} cannot share port {service.port}")
+
+
+def _reachable(host: str) -> str:
+    return "127.0.0.1" if host in ("", "0.0.0.0", "::") else host

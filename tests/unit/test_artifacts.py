@@ -1,0 +1,67 @@
+"""Artifacts cross a process boundary as bytes."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+
+from recsys.artifacts import TOP_LIST_SIZE, Artifacts, pack, unpack
+
+
+def artifacts(items: int, genres: int) -> Artifacts:
+    rng = np.random.default_rng(items)
+    top = np.full((1 + genres, TOP_LIST_SIZE), -1, dtype=np.int32)
+    top[:, : min(items, TOP_LIST_SIZE)] = np.arange(items)[:TOP_LIST_SIZE]
+    return Artifacts(
+        version="12.3",
+        rows=12,
+        likes=rng.random(items, dtype=np.float32),
+        exposures=rng.random(items, dtype=np.float32),
+        mean=rng.random(items, dtype=np.float32),
+        sd=rng.random(items, dtype=np.float32),
+        order=rng.permutation(items).astype(np.int32),
+        genre_rate=rng.random(genres, dtype=np.float32),
+        base_rate=1 / 3,
+        top=top,
+        vectors=rng.random((items, 8), dtype=np.float32),
+    )
+
+
+@pytest.mark.parametrize(("items", "genres"), [(0, 0), (1, 0), (5, 3), (300, 20)])
+def test_unpack_reverses_pack(items: int, genres: int) -> None:
+    before = artifacts(items, genres)
+    after = unpack(pack(before))
+    for name in (f.name for f in fields(Artifacts)):
+        old, new = getattr(before, name), getattr(after, name)
+        assert type(old) is type(new), name
+        assert np.array_equal(old, new), name
+        assert np.asarray(old).dtype == np.asarray(new).dtype, name
+
+
+def test_equal_artifacts_pack_to_equal_bytes() -> None:
+    assert pack(artifacts(5, 3)) == pack(artifacts(5, 3))
+
+
+@pytest.mark.parametrize("items", [0, 3, TOP_LIST_SIZE, TOP_LIST_SIZE + 1])
+def test_a_top_list_has_no_padding(items: int) -> None:
+    top = artifacts(items, 2).top_list(1)
+    assert top.tolist() == list(range(min(items, TOP_LIST_SIZE)))
+    assert top.dtype == np.int64
+
+
+def test_pickled_objects_are_refused() -> None:
+    values = {f.name: getattr(artifacts(2, 1), f.name) for f in fields(Artifacts)}
+    buffer = io.BytesIO()
+    np.savez(buffer, **(values | {"likes": np.array([object()])}))
+    with pytest.raises(ValueError, match="allow_pickle"):
+        unpack(buffer.getvalue())
+
+
+def test_artifacts_cannot_be_reassigned() -> None:
+    made = artifacts(2, 1)
+    with pytest.raises(AttributeError):
+        made.version = "13"  # type: ignore[misc]
+    assert replace(made, version="13").version == "13"

@@ -1,0 +1,271 @@
+"""From messages to rows, and from rows to their effects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys.contract import EVENT_SCHEMA, IMPRESSION_TOPIC, INTERACT_TOPIC, MAX_CLOCK_SKEW_S, Interaction, Slate
+from recsys.stores.ports import Delivery
+from recsys.user_state import DISLIKE, LIKE, MARKS, SHOWN, encode
+from regular_pipeline import drain
+from regular_pipeline.drain import (
+    EVERYTHING,
+    REACTIONS,
+    Decoded,
+    RecentIds,
+    codes_of,
+    counters_of,
+    decode,
+    last_event_ids,
+    rows_of,
+)
+
+FAST = settings(deadline=None)
+EPOCH, NOW = 7, 1.7e9
+FOREIGN = {"user_id": "u", "item_ids": ["a", "b"], "actions": ["like", "dislike"]}
+
+
+def interaction(event_id: str, *, epoch: int = EPOCH, **fields: Any) -> Delivery:
+    stamps = {"event_id": event_id, "epoch": epoch, "received_at": NOW - 1}
+    return Delivery(INTERACT_TOPIC, json.dumps(FOREIGN | stamps | fields).encode(), event_id)
+
+
+def foreign(**fields: Any) -> Delivery:
+    return Delivery(INTERACT_TOPIC, json.dumps(FOREIGN | fields).encode(), "foreign")
+
+
+def slate(event_id: str, **fields: Any) -> dict[str, Any]:
+    shown = {"user_id": "u", "item_ids": ["a", "b"], "sources": ["ranked", "explore"], "received_at": NOW - 1}
+    return {"event_id": event_id} | shown | fields
+
+
+def impressions(*slates: dict[str, Any], epoch: int = EPOCH) -> Delivery:
+    return Delivery(IMPRESSION_TOPIC, json.dumps({"epoch": epoch, "slates": slates}).encode(), "impressions")
+
+
+def decoded(*deliveries: Delivery, recent: RecentIds | None = None, now: float = NOW) -> Decoded:
+    return decode(deliveries, recent or RecentIds(), epoch=EPOCH, now=now)
+
+
+def event_rows(*rows: tuple[str, str, int]) -> pl.DataFrame:
+    """Rows of (user, kind, item index)."""
+    users, kinds, indices = ([row[part] for row in rows] for part in range(3))
+    schema = {"user_id": pl.String, "kind": pl.String, "item_index": pl.Int32}
+    return pl.DataFrame({"user_id": users, "kind": kinds, "item_index": indices}, schema=schema)
+
+
+def frame_of(*ids: str) -> pl.DataFrame:
+    return pl.DataFrame({"event_id": ids}, schema={"event_id": pl.String})
+
+
+# decode
+
+
+def test_nothing_decodes_to_nothing() -> None:
+    assert decoded() == Decoded()
+
+
+def test_events_keep_the_order_of_delivery() -> None:
+    result = decoded(interaction("1"), impressions(slate("2"), slate("3")), interaction("4"))
+    assert result.ids == ["1", "2", "3", "4"]
+    assert [type(event) for event in result.events[EPOCH]] == [Interaction, Slate, Slate, Interaction]
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        (interaction("1"), interaction("1")),
+        (interaction("1"), interaction("1", epoch=EPOCH - 1)),
+        (impressions(slate("1")), impressions(slate("1"))),
+        (foreign(), foreign()),
+    ],
+    ids=["interaction", "interaction of another epoch", "impressions", "foreign"],
+)
+def test_a_redelivery_counts_once(first: Delivery, again: Delivery) -> None:
+    within = decoded(first, again)
+    assert (len(within.ids), within.duplicates) == (1, 1)
+    assert sum(map(len, within.events.values())) == 1
+
+    recent = RecentIds(within.ids)
+    across = decode([again], recent, epoch=EPOCH, now=NOW + 60)
+    assert (across.ids, dict(across.events), across.duplicates) == ([], {}, 1)
+
+
+def test_new_slates_beside_a_repeated_one_count() -> None:
+    result = decoded(impressions(slate("1"), slate("2"), slate("1")), impressions(slate("2"), slate("3")))
+    assert (result.ids, result.duplicates) == (["1", "2", "3"], 2)
+
+
+def test_decoding_alone_remembers_nothing() -> None:
+    recent = RecentIds()
+    assert decoded(interaction("1"), recent=recent).ids == decoded(interaction("1"), recent=recent).ids == ["1"]
+    recent.add(["1"])
+    assert decoded(interaction("1"), recent=recent).ids == []
+
+
+def test_foreign_messages_get_the_epoch_and_the_moment() -> None:
+    (event,) = decoded(foreign()).events[EPOCH]
+    assert isinstance(event, Interaction)
+    assert (event.epoch, event.received_at) == (EPOCH, NOW)
+
+
+def test_foreign_messages_are_told_apart_by_their_bytes() -> None:
+    result = decoded(foreign(), foreign(timestamp=1), foreign(user_id="v"), foreign())
+    assert (len(set(result.ids)), result.duplicates) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("message_epoch", "event_epoch"), [(1, 1), (EPOCH - 1, EPOCH - 1), (EPOCH, EPOCH), (EPOCH + 1, EPOCH)]
+)
+@pytest.mark.parametrize("kind", ["interaction", "impressions"])
+def test_no_event_is_of_a_later_epoch(kind: str, message_epoch: int, event_epoch: int) -> None:
+    delivery = {
+        "interaction": interaction("1", epoch=message_epoch),
+        "impressions": impressions(slate("1"), epoch=message_epoch),
+    }[kind]
+    assert list(decoded(delivery).events) == [event_epoch]
+
+
+def test_epochs_are_kept_apart() -> None:
+    result = decoded(interaction("1", epoch=6), interaction("2"), interaction("3", epoch=6), foreign())
+    found = {epoch: [event.event_id for event in events] for epoch, events in result.events.items()}
+    assert found == {6: ["1", "3"], EPOCH: ["2", result.ids[3]]}
+
+
+@pytest.mark.parametrize(
+    ("topic", "body", "named"),
+    [
+        (INTERACT_TOPIC, b"", "JSON"),
+        (INTERACT_TOPIC, b"\xff\xfe", "JSON"),
+        (INTERACT_TOPIC, b"[" * 1_000, "JSON"),
+        (INTERACT_TOPIC, b"[]", "object"),
+        (INTERACT_TOPIC, foreign(actions=["like"]).body, "actions"),
+        (INTERACT_TOPIC, foreign(user_id="a/b").body, "user_id"),
+        (INTERACT_TOPIC, foreign(item_ids=["a", ""]).body, "item_ids.1"),
+        (INTERACT_TOPIC, foreign(epoch="new").body, "epoch"),
+        (INTERACT_TOPIC, foreign(received_at=float("nan")).body, "received_at"),
+        (IMPRESSION_TOPIC, foreign().body, "slates"),
+        (IMPRESSION_TOPIC, impressions(slate("1", sources=["ranked"])).body, "slates.0.sources"),
+        (IMPRESSION_TOPIC, impressions(slate("1", received_at=float("inf"))).body, "slates.0.received_at"),
+    ],
+)
+def test_a_rejected_message_is_named_and_stops_no_other(topic: str, body: bytes, named: str) -> None:
+    bad = Delivery(topic, body, "bad")
+    result = decoded(interaction("1"), bad, interaction("2"))
+    assert result.ids == ["1", "2"]
+    (rejected,) = result.rejected
+    assert rejected.delivery is bad
+    assert named in rejected.reason
+
+
+@pytest.mark.parametrize("received_at", [NOW + MAX_CLOCK_SKEW_S + 1, 1.7e12, 1e300])
+def test_an_interaction_received_in_the_future_is_not_believed(received_at: float) -> None:
+    (event,) = decoded(interaction("1", received_at=received_at)).events[EPOCH]
+    assert event.received_at == NOW
+
+
+@pytest.mark.xfail(
+    strict=True, reason="decode believes any receipt of a slate; one in milliseconds voids all counts for good"
+)
+@pytest.mark.parametrize("received_at", [NOW + MAX_CLOCK_SKEW_S + 1, 1.7e12, 1e300])
+def test_a_slate_received_in_the_future_is_not_believed(received_at: float) -> None:
+    events = decoded(impressions(slate("1", received_at=received_at))).events[EPOCH]
+    assert all(event.received_at <= NOW + MAX_CLOCK_SKEW_S for event in events)
+
+
+# rows
+
+
+def test_every_item_of_an_event_becomes_a_row() -> None:
+    events = decoded(interaction("1", timestamp=5.5), impressions(slate("2", user_id="v"))).events[EPOCH]
+    rows = rows_of(events, {"b": 4})
+    assert rows.schema == EVENT_SCHEMA
+    assert rows.rows() == [
+        ("1", "like", "u", "a", -1, 0, "", NOW - 1, 5.5),
+        ("1", "dislike", "u", "b", 4, 1, "", NOW - 1, 5.5),
+        ("2", "impression", "v", "a", -1, 0, "ranked", NOW - 1, None),
+        ("2", "impression", "v", "b", 4, 1, "explore", NOW - 1, None),
+    ]
+
+
+@pytest.mark.parametrize("deliveries", [[], [interaction("1", item_ids=[], actions=[])]], ids=["none", "empty"])
+def test_events_without_items_give_no_rows(deliveries: list[Delivery]) -> None:
+    rows = rows_of(decoded(*deliveries).events[EPOCH], {})
+    assert (rows.height, rows.schema) == (0, EVENT_SCHEMA)
+
+
+def test_counters_tell_what_the_rows_add() -> None:
+    rows = event_rows(*[("u", "like", 0)] * 3, ("u", "dislike", -1), *[("v", "impression", 2)] * 2)
+    assert counters_of(rows) == {"likes": 3, "dislikes": 1, "impressions": 2, "unknown_items": 1}
+
+
+def test_no_rows_have_no_effects() -> None:
+    assert counters_of(event_rows()) == {"likes": 0, "dislikes": 0, "impressions": 0, "unknown_items": 0}
+    assert codes_of(event_rows()) == {}
+
+
+@FAST
+@given(
+    st.lists(st.tuples(st.sampled_from("uvw"), st.sampled_from(list(MARKS)), st.integers(-1, 2**29 - 1))),
+    st.sampled_from([REACTIONS, EVERYTHING, ("impression",)]),
+)
+def test_codes_are_each_users_known_rows_in_order(rows: list[tuple[str, str, int]], kinds: tuple[str, ...]) -> None:
+    expected: dict[str, bytes] = {}
+    for user, kind, index in rows:
+        if kind in kinds and index >= 0:
+            expected[user] = expected.get(user, b"") + encode([index], MARKS[kind])
+    assert codes_of(event_rows(*rows), kinds) == expected
+
+
+def test_impressions_are_left_out_unless_asked_for() -> None:
+    rows = event_rows(("u", "impression", 1), ("u", "like", 1), ("v", "dislike", 2))
+    assert codes_of(rows) == {"u": encode([1], LIKE), "v": encode([2], DISLIKE)}
+    assert codes_of(rows, EVERYTHING)["u"] == encode([1], SHOWN) + encode([1], LIKE)
+
+
+# memory of event ids
+
+
+@pytest.fixture
+def remember_three(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drain, "REMEMBERED_EVENTS", 3)
+
+
+@pytest.mark.usefixtures("remember_three")
+def test_recent_ids_forget_the_oldest() -> None:
+    recent = RecentIds(["1", "2"])
+    recent.add(["3", "4"])
+    assert ["1" in recent, "2" in recent, "3" in recent, "4" in recent] == [False, True, True, True]
+
+
+def test_last_ids_are_distinct_and_oldest_first() -> None:
+    assert last_event_ids([frame_of("3", "3", "4"), frame_of("1", "2", "2", "3")]) == ["1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("frames", [[], [frame_of()]], ids=["no frame", "empty frame"])
+def test_an_empty_log_has_no_last_ids(frames: list[pl.DataFrame]) -> None:
+    assert last_event_ids(frames) == []
+
+
+@pytest.mark.usefixtures("remember_three")
+def test_no_more_of_the_log_is_read_than_remembered() -> None:
+    def frames() -> Iterator[pl.DataFrame]:
+        yield frame_of("4", "5")
+        yield frame_of("1", "2", "3")
+        pytest.fail("read on")
+
+    assert last_event_ids(frames()) == ["3", "4", "5"]
+
+
+def test_a_restart_recognises_what_was_logged() -> None:
+    first = decoded(interaction("1"), impressions(slate("2")), foreign())
+    log = rows_of(first.events[EPOCH], {})
+    again = decoded(foreign(), interaction("1"), impressions(slate("2")), recent=RecentIds(last_event_ids([log])))
+    assert (again.ids, again.duplicates) == ([], 3)

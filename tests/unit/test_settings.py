@@ -1,0 +1,55 @@
+"""URLs in logs show no password."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys.settings import masked
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("amqp://guest:secret@127.0.0.1:5672/", "amqp://guest:***@127.0.0.1:5672/"),
+        ("redis://:secret@redis.example:6379/0", "redis://:***@redis.example:6379/0"),
+        ("rediss://u:secret@h/0?ssl_cert_reqs=none", "rediss://u:***@h/0?ssl_cert_reqs=none"),
+        ("unix://u:secret@/tmp/redis.sock?db=1", "unix://u:***@/tmp/redis.sock?db=1"),
+        ("redis://u:se:c@ret@h:6379/0", "redis://u:***@h:6379/0"),
+        ("redis://secret:secret@secret:6379/secret", "redis://secret:***@secret:6379/secret"),
+        ("redis://u:secret@[::1]:6379/0", "redis://u:***@[::1]:6379/0"),
+    ],
+)
+def test_the_password_and_nothing_else_is_hidden(url: str, expected: str) -> None:
+    assert masked(url) == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://127.0.0.1:6379/0",
+        "redis://user@host",
+        "amqp://guest:@host/",
+        "unix:///tmp/redis.sock",
+        "http://qdrant:6333",
+        "http://qdrant/a:b@c",
+        "",
+    ],
+)
+def test_a_url_without_password_stays_as_it_is(url: str) -> None:
+    assert masked(url) == url
+
+
+@settings(deadline=None)
+@given(st.text(min_size=1).map(lambda text: quote(text, safe="")))
+def test_any_quoted_password_is_hidden(password: str) -> None:
+    assert masked(f"redis://user:{password}@host:6379/0") == "redis://user:***@host:6379/0"
+
+
+@pytest.mark.xfail(strict=True, reason="settings.masked leaves a password in the query, which redis-py accepts")
+@pytest.mark.parametrize("url", ["unix:///tmp/redis.sock?password=secret", "redis://host/0?db=1&password=secret"])
+def test_a_password_in_the_query_is_hidden(url: str) -> None:
+    assert "secret" not in masked(url)
