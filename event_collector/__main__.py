@@ -3,7 +3,14 @@
 import uvicorn
 
 from recsys.settings import Settings
+from recsys.web import KEEP_ALIVE_S
 
 if __name__ == "__main__":
     settings = Settings()
-    uvicorn.run("event_collector.main:app", host=settings.host, port=settings.collector_port, access_log=False)
+    uvicorn.run(
+        "event_collector.main:app",
+        host=settings.host,
+        port=settings.collector_port,
+        access_log=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+    )

@@ -3,6 +3,7 @@
 import uvicorn
 
 from recsys.settings import Settings
+from recsys.web import KEEP_ALIVE_S
 
 if __name__ == "__main__":
     settings = Settings()
@@ -12,4 +13,5 @@ if __name__ == "__main__":
         port=settings.recommendations_port,
         workers=settings.recommendations_workers,
         access_log=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
     )

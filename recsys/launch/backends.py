@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 from recsys.launch.errors import LaunchError
 from recsys.settings import masked
@@ -15,6 +16,11 @@ STANDARD_URLS: Final[Mapping[Kind, str]] = {
     "Redis": "redis://127.0.0.1:6379/0",
     "broker": "amqp://guest:guest@127.0.0.1:5672/",
     "Qdrant": "http://127.0.0.1:6333",
+}
+SCHEMES: Final[Mapping[Kind, tuple[str, ...]]] = {
+    "Redis": ("redis", "rediss", "unix"),
+    "broker": ("amqp", "amqps", "redis", "rediss", "unix"),
+    "Qdrant": ("http", "https"),
 }
 STANDARD_PORTS: Final[Mapping[Kind, int]] = {"Redis": 6379, "broker": 5672, "Qdrant": 6333}
 EMBEDDED: Final[Mapping[Kind, str]] = {
@@ -30,10 +36,10 @@ NOT_APPEND_ONLY: Final = (
 
 @dataclass(frozen=True)
 class Finding:
-    """What one look at one server gave. ``problem`` says why a server that answers cannot be used."""
+    """What one look at one server gave. ``problem`` continues "that server", or "it" for a malformed URL."""
 
     url: str
-    outcome: Literal["usable", "silent", "unusable", "not asked"]
+    outcome: Literal["usable", "silent", "unusable", "malformed", "not asked"]
     problem: str = ""
     append_only: bool = True
 
@@ -75,6 +81,18 @@ def choose_backends(configured: Mapping[Kind, str], found: Mapping[Kind, Finding
     return Backends(redis, broker, _choose("Qdrant", configured, found["Qdrant"], ""))
 
 
+def url_finding(kind: Kind, url: str) -> Finding | None:
+    """What is wrong with a URL before anybody is asked; None if nothing is."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - parses it
+    except ValueError as error:
+        return Finding("something", "malformed", f"is no URL: {error}")
+    if parts.scheme in SCHEMES[kind]:
+        return None
+    return Finding(url, "malformed", f"must start with one of {', '.join(f'{s}://' for s in SCHEMES[kind])}")
+
+
 def redis_finding(url: str, version: str, append_only: bool) -> Finding:
     numbers = tuple(int(part) for part in version.split(".")[:2])
     if numbers >= OLDEST_REDIS:
@@ -86,23 +104,24 @@ def redis_finding(url: str, version: str, append_only: bool) -> Finding:
 def _choose(kind: Kind, configured: Mapping[Kind, str], found: Finding, embedded_url: str) -> Choice:
     if kind in configured:
         return Choice(found.url, f"{VARIABLES[kind]} is set")
-    port, embedded = STANDARD_PORTS[kind], EMBEDDED[kind]
-    match found.outcome:
-        case "usable":
-            return Choice(found.url, f"answers on port {port}")
-        case "silent":
-            seen = "what listens does not answer" if found.problem else "no server found"
-            return Choice(embedded_url, f"{seen} on port {port}: {embedded}")
-        case "unusable":
-            return Choice(
-                embedded_url, f"server on {port} {found.problem}: {embedded} (set {VARIABLES[kind]} to use a server)"
-            )
-        case "not asked":
-            return Choice(embedded_url, f"--embedded: {embedded}")
+    port = STANDARD_PORTS[kind]
+    if found.outcome == "usable":
+        return Choice(found.url, f"answers on port {port}")
+    if found.outcome == "not asked":
+        reason = "--embedded"
+    elif found.outcome == "unusable":
+        reason = f"server on {port} {found.problem} (set {VARIABLES[kind]} to use another)"
+    else:
+        reason = f"{'what listens does not answer' if found.problem else 'no server found'} on port {port}"
+    return Choice(embedded_url, f"{reason}: {EMBEDDED[kind]}")
 
 
 def _refusal(kind: Kind, found: Finding) -> str:
     name = f"{VARIABLES[kind]} is set to {masked(found.url)}, but"
-    if found.outcome == "unusable":
-        return f"{name} that server {found.problem}."
-    return f"{name} no server answers there{f' ({found.problem})' if found.problem else ''}."
+    match found.outcome:
+        case "malformed":
+            return f"{name} it {found.problem}."
+        case "unusable":
+            return f"{name} that server {found.problem}."
+        case _:
+            return f"{name} no server answers there: {found.problem}"

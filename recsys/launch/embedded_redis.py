@@ -142,9 +142,13 @@ def _bundled() -> str | None:
 
 
 def _version(binary: str) -> tuple[int, ...]:
+    command = [binary, "--version"]
     try:
-        text = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=5, check=False).stdout
+        # In a session of its own: a Ctrl-C now shall not look like a server without a version.
+        answer = subprocess.run(
+            command, capture_output=True, text=True, timeout=5, check=False, start_new_session=True
+        ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return ()
-    match = re.search(r"v=(\d+)\.(\d+)", text)
+    match = re.search(r"v=(\d+)\.(\d+)", answer)
     return (int(match[1]), int(match[2])) if match else ()

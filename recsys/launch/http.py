@@ -27,7 +27,7 @@ def request(method: str, url: str, *, timeout_s: float, body: Any = None) -> tup
         answer = connection.getresponse()
         return answer.status, answer.read()
     except (OSError, HTTPException) as error:
-        raise NoAnswer(f"{url}: {error or type(error).__name__}") from error
+        raise NoAnswer(f"{url}: {str(error) or type(error).__name__}") from error
     finally:
         connection.close()
 

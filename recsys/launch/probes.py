@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-from recsys.launch.backends import STANDARD_PORTS, STANDARD_URLS, Finding, Kind, redis_finding
+from recsys.launch.backends import STANDARD_PORTS, STANDARD_URLS, Finding, Kind, redis_finding, url_finding
 from recsys.launch.http import NoAnswer, request
 
 LOCAL_CONNECT_S: Final = 0.5
@@ -22,7 +23,7 @@ async def look_for_servers(configured: Mapping[Kind, str], *, standard_ports: bo
 
     async def look(kind: Kind) -> Finding:
         if kind in configured:
-            return await _PROBES[kind](configured[kind])
+            return url_finding(kind, configured[kind]) or await _PROBES[kind](configured[kind])
         url = STANDARD_URLS[kind]
         if not standard_ports:
             return Finding(url, "not asked")
@@ -48,15 +49,12 @@ async def probe_redis(url: str) -> Finding:
     from recsys.stores.ports import StoreMisconfigured, StoreUnavailable
     from recsys.stores.redis_client import connect_redis, redis_errors
 
-    try:
-        client = connect_redis(url, ANSWER_S)
-    except ValueError as error:
-        return Finding(url, "unusable", f"cannot be reached with this URL: {error}")
+    client = connect_redis(url, ANSWER_S)
     try:
         with redis_errors(url):
             info = await client.info()
     except StoreMisconfigured as error:
-        return Finding(url, "unusable", f"cannot be used: {error}")
+        return Finding(url, "unusable", _in_short(error))
     except StoreUnavailable as error:
         return Finding(url, "silent", str(error))
     finally:
@@ -74,16 +72,21 @@ async def probe_rabbit(url: str) -> Finding:
     from recsys.stores.ports import StoreMisconfigured, StoreUnavailable
     from recsys.stores.rabbit_broker import RabbitBroker
 
+    logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # the finding says it all
     broker = RabbitBroker(url, ANSWER_S)
     try:
         await broker.ping()
     except StoreMisconfigured as error:
-        return Finding(url, "unusable", f"cannot be used: {error}")
+        return Finding(url, "unusable", _in_short(error))
     except StoreUnavailable as error:
         return Finding(url, "silent", str(error))
     finally:
         await broker.close()
     return Finding(url, "usable")
+
+
+def _in_short(error: Exception) -> str:
+    return "refuses its user or password" if "credentials" in str(error) else f"cannot be used: {error}"
 
 
 async def probe_qdrant(url: str) -> Finding:

@@ -19,7 +19,7 @@ from recsys.launch.services import Service
 from recsys.launch.supervisor import Child
 from recsys.settings import masked
 
-LEAST_WIDTH: Final = 100
+LEAST_WIDTH: Final = 120
 TAIL_LINES: Final = 15
 WARNINGS_SHOWN: Final = 5
 

@@ -59,7 +59,7 @@ async def run(options: Options, report: Report) -> int:
         stopping = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if starting.done():
+            if not stop.is_set():
                 starting.result()
                 await stopping
             return 0
@@ -141,13 +141,17 @@ async def _until_healthy(services: Sequence[Service], supervisor: Supervisor, re
     urls = {service.name: service.health_url for service in services if service.health_url}
     deadline = time.monotonic() + HEALTHY_WITHIN_S
     with report.waiting("Waiting for the services"):
-        while ailing := await unhealthy(urls):
+        while ailing := await unhealthy(urls) | _not_running(supervisor):
             _give_up_on_repeated_crashes(supervisor.children.values())
             if time.monotonic() > deadline:
                 answers = "; ".join(f"{name}: {answer}" for name, answer in ailing.items())
                 raise LaunchError(f"Not healthy within {HEALTHY_WITHIN_S:g} s: {answers}")
             await asyncio.sleep(HEALTH_POLL_S)
     report.starting = False
+
+
+def _not_running(supervisor: Supervisor) -> dict[str, str]:
+    return {name: "not running" for name, child in supervisor.children.items() if child.pid is None}
 
 
 def _give_up_on_repeated_crashes(children: Iterable[Child]) -> None:

@@ -100,7 +100,7 @@ def seed(url: str, catalogue: Catalogue) -> str:
     """Send the catalogue unless the service at ``url`` has items. Returns what was done; raises LaunchError."""
     try:
         if items := _items(url):
-            return f"the catalogue already holds {items} items"
+            return f"already holds {items} items"
         for body in catalogue.calls():
             _expect_ok("POST /add_items", *request("POST", f"{url}/add_items", timeout_s=SEND_S, body=body))
     except NoAnswer as error:

@@ -17,6 +17,7 @@ from aio_pika.exceptions import (
     ChannelInvalidStateError,
     ChannelPreconditionFailed,
     ProbableAuthenticationError,
+    PublishError,
 )
 
 from recsys.contract import EXCHANGE, IMPRESSION_TOPIC, INTERACT_TOPIC, QUEUE
@@ -62,7 +63,12 @@ class RabbitBroker:
         with self._errors():
             async with asyncio.timeout(self._timeout_s):
                 session = await self._live_session()
-                await asyncio.gather(*(self._publish_one(session, topic, body) for body in bodies))
+                try:
+                    await asyncio.gather(*(self._publish_one(session, topic, body) for body in bodies))
+                except PublishError:
+                    # Somebody deleted the queue: a new session declares it again.
+                    await self.close()
+                    raise
 
     async def _publish_one(self, session: _Session, topic: str, body: bytes) -> None:
         message = aio_pika.Message(
@@ -78,12 +84,21 @@ class RabbitBroker:
         try:
             messages = [await asyncio.wait_for(session.inbox.get(), wait_s)]
         except TimeoutError:
+            await self._require_consumer(session)
             return []
         if linger_s > 0 and session.inbox.qsize() < limit - 1:
             await asyncio.sleep(linger_s)
         while len(messages) < limit and not session.inbox.empty():
             messages.append(session.inbox.get_nowait())
         return [Delivery(m.routing_key or "", m.body, (session, m.delivery_tag)) for m in messages]
+
+    async def _require_consumer(self, session: _Session) -> None:
+        """The broker silently ends our subscription when somebody deletes the queue: then connect anew."""
+        with self._errors():
+            async with asyncio.timeout(self._timeout_s):
+                state = await session.channel.declare_queue(QUEUE, passive=True)
+        if not state.declaration_result.consumer_count:
+            await self.close()
 
     async def ack(self, deliveries: Sequence[Delivery]) -> None:
         """All of the latest fetch. Those of a lost connection are not acked: the broker sends them again anyway."""

@@ -20,7 +20,7 @@ from rich.console import Console
 from typer.main import get_command
 
 from recsys.contract import ID_PATTERN, MAX_ID_CHARS
-from recsys.launch.backends import Finding, Kind, choose_backends, needs_private_redis, redis_finding
+from recsys.launch.backends import Finding, Kind, choose_backends, needs_private_redis, redis_finding, url_finding
 from recsys.launch.backends_file import published
 from recsys.launch.cli import app
 from recsys.launch.embedded_redis import MAX_SOCKET_PATH_BYTES, find_redis_server, reserve
@@ -74,7 +74,7 @@ class TestChoiceOfBackends:
         with pytest.raises(LaunchError) as error:
             choose_backends({"Redis": "redis://:secret@r", "Qdrant": "http://q"}, found, PRIVATE)
         assert str(error.value).splitlines() == [
-            "REDIS_URL is set to redis://:***@r, but no server answers there (refused).",
+            "REDIS_URL is set to redis://:***@r, but no server answers there: refused",
             "QDRANT_URL is set to http://q, but that server is odd.",
         ]
 
@@ -85,6 +85,21 @@ class TestChoiceOfBackends:
         assert chosen.redis.url == PRIVATE
         assert chosen.redis.reason.startswith("server on 6379 is version 5.0.14, too old")
         assert "private redis-server" in chosen.redis.reason
+
+    @pytest.mark.parametrize(
+        ("kind", "url", "problem"),
+        [
+            ("Redis", "localhost:6379", "must start with one of redis://, rediss://, unix://"),
+            ("broker", "rabbitmq://h", "must start with one of amqp://"),
+            ("Qdrant", "http://h:99999", "is no URL"),
+            ("Qdrant", "http://[::1", "is no URL"),
+        ],
+    )
+    def test_malformed_urls(self, kind: Kind, url: str, problem: str) -> None:
+        found = url_finding(kind, url)
+        assert found is not None
+        with pytest.raises(LaunchError, match=problem):
+            choose_backends({kind: url}, findings() | {kind: found}, PRIVATE)
 
     def test_embedded_option(self) -> None:
         found = {kind: Finding(finding.url, "not asked") for kind, finding in findings().items()}
@@ -357,7 +372,7 @@ async def eventually(condition: Callable[[], bool]) -> None:
 
 
 def is_running(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return bool(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
 
 
 class TestEmbeddedRedis:
