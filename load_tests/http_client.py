@@ -4,37 +4,103 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Final, Self, cast
 
 import numpy as np
 
+HEAD_END: Final = b"\r\n\r\n"
+LENGTH: Final = b"content-length:"
 
-class Connection:
-    """One connection, one request at a time."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
+def call(method: str, path: str, body: bytes = b"") -> bytes:
+    """The request as it goes over the wire."""
+    return f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+class Connection(asyncio.Protocol):
+    """One connection, one request at a time. Only answers with a Content-Length are understood: all of ours have one."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._received = b""
+        self._answer: asyncio.Future[tuple[int, bytes]] | None = None
+        self._closed = asyncio.get_running_loop().create_future()
 
     @classmethod
     async def open(cls, port: int) -> Self:
-        return cls(*await asyncio.open_connection("127.0.0.1", port))
+        _, connection = await asyncio.get_running_loop().create_connection(cls, "127.0.0.1", port)
+        return connection
 
     async def request(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
-        """Status and body. Only answers with a Content-Length are understood: all of ours have one."""
-        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
-        self._writer.write(head.encode() + body)
-        answer = await self._reader.readuntil(b"\r\n\r\n")
-        lower = answer.lower()
-        start = lower.index(b"content-length:") + 15
-        length = int(lower[start : lower.index(b"\r\n", start)])
-        return int(answer[9:12]), await self._reader.readexactly(length)
+        """Status and body."""
+        return await self.send(call(method, path, body))
+
+    def send(self, request: bytes) -> asyncio.Future[tuple[int, bytes]]:
+        """Status and body of a request made with ``call``. ConnectionError if the server hangs up."""
+        if self._transport is None or self._closed.done():
+            raise ConnectionError("the connection is closed")
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return self._answer
 
     async def close(self) -> None:
-        self._writer.close()
-        await self._writer.wait_closed()
+        if self._transport is not None:
+            self._transport.close()
+            await self._closed
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's own class is none of asyncio's
+
+    def data_received(self, data: bytes) -> None:
+        received = self._received = self._received + data
+        head_end = received.find(HEAD_END)
+        if head_end < 0:
+            return
+        head = received[: head_end + 2].lower()
+        start = head.index(LENGTH) + len(LENGTH)
+        body_start = head_end + len(HEAD_END)
+        end = body_start + int(head[start : head.index(b"\r\n", start)])
+        if len(received) < end:
+            return
+        self._received = received[end:]
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result((int(received[9:12]), received[body_start:end]))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(ConnectionError("the server closed the connection"))
+        self._closed.set_result(None)
+
+
+class Pool:
+    """Connections that are opened as they are needed and kept: a request never waits for another's answer."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._idle: list[Connection] = []
+
+    async def send(self, request: bytes) -> tuple[int, bytes]:
+        connection = self._idle.pop() if self._idle else await Connection.open(self._port)
+        answer = await connection.send(request)
+        self._idle.append(connection)
+        return answer
+
+    async def close(self) -> None:
+        await asyncio.gather(*(connection.close() for connection in self._idle))
+
+
+@asynccontextmanager
+async def open_pools(*ports: int) -> AsyncIterator[list[Pool]]:
+    """One pool for each port."""
+    pools = [Pool(port) for port in ports]
+    try:
+        yield pools
+    finally:
+        for pool in pools:
+            await pool.close()
 
 
 @dataclass
@@ -45,6 +111,10 @@ class Timings:
     errors: int = 0
     elapsed_s: float = 0.0
 
+    def add(self, begun: float, status: int) -> None:
+        self.seconds.append(time.perf_counter() - begun)
+        self.errors += status != 200
+
     @property
     def per_second(self) -> float:
         return len(self.seconds) / self.elapsed_s
@@ -53,53 +123,20 @@ class Timings:
         return float(np.percentile(self.seconds, percent)) * 1000
 
 
-Call = tuple[str, str, bytes]
-
-
-async def closed_loop(port: int, calls: Sequence[Call], connections: int) -> Timings:
+async def closed_loop(port: int, calls: Sequence[bytes], connections: int) -> Timings:
     """Every connection sends its next call as soon as it has its answer."""
     timings = Timings()
-    queue = iter(calls)
     opened = [await Connection.open(port) for _ in range(connections)]
-
-    async def work(connection: Connection) -> None:
-        for call in queue:
-            await _timed(timings, connection.request, call, time.perf_counter())
-
     begun = time.perf_counter()
-    await asyncio.gather(*(work(connection) for connection in opened))
+    queue = iter(calls)
+    await asyncio.gather(*(_send_all(connection, queue, timings) for connection in opened))
     timings.elapsed_s = time.perf_counter() - begun
     await asyncio.gather(*(connection.close() for connection in opened))
     return timings
 
 
-async def open_arrivals(port: int, calls: Sequence[Call], per_second: float, connections: int = 50) -> Timings:
-    """Calls start by the clock. The wait for a free connection counts: a slow answer hides nothing."""
-    timings = Timings()
-    free: asyncio.Queue[Connection] = asyncio.Queue()
-    for _ in range(connections):
-        free.put_nowait(await Connection.open(port))
-    begun = time.perf_counter()
-
-    async def one(call: Call, due: float) -> None:
-        connection = await free.get()
-        await _timed(timings, connection.request, call, due)
-        free.put_nowait(connection)
-
-    async with asyncio.TaskGroup() as tasks:
-        for number, call in enumerate(calls):
-            due = begun + number / per_second
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            tasks.create_task(one(call, due))
-    timings.elapsed_s = time.perf_counter() - begun
-    while not free.empty():
-        await free.get_nowait().close()
-    return timings
-
-
-async def _timed(
-    timings: Timings, request: Callable[..., Awaitable[tuple[int, Any]]], call: Call, begun: float
-) -> None:
-    status, _ = await request(*call)
-    timings.seconds.append(time.perf_counter() - begun)
-    timings.errors += status != 200
+async def _send_all(connection: Connection, queue: Iterator[bytes], timings: Timings) -> None:
+    for request in queue:
+        begun = time.perf_counter()
+        status, _ = await connection.send(request)
+        timings.add(begun, status)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from recsys.ranking.choose import AGAIN, DEFAULT, EXPLORE, RANKED, SOURCES, Choice, ChooseConfig, View, choose
 from recsys.user_state import DISLIKE, LIKE, SHOWN, UserState, encode
 
-FAST = settings(deadline=None)
+FAST = settings(deadline=None, max_examples=50)
 RANKED_ONLY = replace(DEFAULT, explore_share=0.0)
 TINY = replace(DEFAULT, pool=4, genre_pool=1, shortlist=2)  # so that a few items are more than the pool
 NOBODY = UserState(b"")

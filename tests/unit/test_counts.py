@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from regular_pipeline.counts import DAY_S, KINDS, Counts
 
-FAST = settings(deadline=None)
+FAST = settings(deadline=None, max_examples=50)
 Row = tuple[str, int, float]  # kind, item index, received at
 ITEMS = 4
 START = 1.7e9

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from recsys.ranking.diversity import mmr, unit_genres
 
-FAST = settings(deadline=None)
+FAST = settings(deadline=None, max_examples=50)
 GENRES = st.tuples(st.integers(0, 10), st.integers(0, 4)).flatmap(
     lambda shape: st.lists(
         st.lists(st.booleans(), min_size=shape[1], max_size=shape[1]), min_size=shape[0], max_size=shape[0]

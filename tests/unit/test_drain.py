@@ -27,7 +27,7 @@ from regular_pipeline.drain import (
     rows_of,
 )
 
-FAST = settings(deadline=None)
+FAST = settings(deadline=None, max_examples=50)
 EPOCH, NOW = 7, 1.7e9
 FOREIGN = {"user_id": "u", "item_ids": ["a", "b"], "actions": ["like", "dislike"]}
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from recsys.ranking.posterior import DEFAULT, Floats, Genres, Posterior, PosteriorConfig, like_rates, prior_rates
 
-FAST = settings(deadline=None)
+FAST = settings(deadline=None, max_examples=50)
 World = tuple[Floats, Floats, Genres]
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from recsys.ranking.posterior import Genres
 from recsys.ranking.toplists import Positions, fair_top, genre_tops
 
-FAST = settings(deadline=None)
+FAST = settings(deadline=None, max_examples=50)
 World = tuple[Positions, Genres, int]
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from recsys.user_state import DISLIKE, LIKE, MARKS, SHOWN, UserState, compacted, encode
 
-FAST = settings(deadline=None)
+FAST = settings(deadline=None, max_examples=50)
 HISTORY = st.lists(st.tuples(st.integers(0, 5) | st.integers(0, 2**30 - 1), st.sampled_from([SHOWN, LIKE, DISLIKE])))
 
 

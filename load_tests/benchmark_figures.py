@@ -1,0 +1,139 @@
+"""The budgets, the figures measured against them, and the machine they were measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import psutil  # type: ignore[import-untyped]
+from rich.markup import escape
+from rich.table import Table
+
+GB: Final = 1e9
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a figure has to reach, and what it should."""
+
+    least: float
+    aim: float
+    more_is_better: bool = False
+
+    def verdict(self, value: float) -> str:
+        if self._reaches(value, self.aim):
+            return "aim"
+        return "ok" if self._reaches(value, self.least) else "missed"
+
+    def _reaches(self, value: float, wanted: float) -> bool:
+        return value >= wanted if self.more_is_better else value <= wanted
+
+
+RECS: Final = Budget(0.5, 0.8, more_is_better=True)  # of the bare endpoint's throughput
+INTERACT: Final = Budget(0.6, 0.9, more_is_better=True)  # of the bare endpoint's throughput
+LATENCY_MS: Final = Budget(20, 8)
+FRESHNESS_MS: Final = Budget(300, 100)
+DRAIN_PER_S: Final = Budget(20_000, 50_000, more_is_better=True)  # rows of the event log
+REFRESH_S: Final = Budget(2, 0.5)
+MEMORY_GB: Final = Budget(2, 1)
+STARTUP_S: Final = Budget(10, 4)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """``unit`` is empty for a ratio; ``detail`` says how it was measured and what else was seen."""
+
+    what: str
+    value: float
+    unit: str = ""
+    budget: Budget | None = None
+    detail: str = ""
+
+    @property
+    def verdict(self) -> str:
+        return self.budget.verdict(self.value) if self.budget else ""
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "verdict": self.verdict}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A part that could not be measured."""
+
+    part: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Machine:
+    cpu: str
+    cores: int
+    memory_gb: float
+    system: str
+    python: str
+    redis: str
+    broker: str
+    load_average: float  # of the minute before the run: what others were doing
+
+    @classmethod
+    def here(cls, redis: str, broker: str) -> Machine:
+        return cls(
+            cpu=_cpu_model(),
+            cores=os.cpu_count() or 1,
+            memory_gb=round(psutil.virtual_memory().total / GB, 1),
+            system=f"{platform.system()} {platform.release()}",
+            python=platform.python_version(),
+            redis=redis,
+            broker=broker,
+            load_average=round(os.getloadavg()[0], 1),
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.cpu}, {self.cores} cores, {self.memory_gb} GB memory, {self.system}; Python {self.python}, "
+            f"Redis {self.redis}; broker: {self.broker}; load average before the run: {self.load_average}"
+        )
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+STYLES: Final = {"aim": "green", "ok": "green", "missed": "bold red", "": ""}
+WORDS: Final = {"aim": "ok, aim reached", "ok": "ok", "missed": "missed", "": "-"}
+
+
+def table(figures: list[Figure], failures: list[Failure]) -> Table:
+    grid = Table(show_lines=True)
+    for name in ("what", "measured", "budget", "aim", "verdict"):
+        grid.add_column(name, justify="left" if name == "what" else "right", overflow="fold")
+    for figure in figures:
+        detail = f"\n[dim]{escape(figure.detail)}[/dim]" if figure.detail else ""
+        limits = _limits(figure)
+        verdict = f"[{STYLES[figure.verdict]}]{WORDS[figure.verdict]}[/]" if figure.verdict else "-"
+        grid.add_row(escape(figure.what) + detail, _amount(figure.value, figure.unit), *limits, verdict)
+    for failure in failures:
+        grid.add_row(f"{failure.part}\n[dim]{escape(failure.reason)}[/dim]", "-", "-", "-", "[bold red]not measured[/]")
+    return grid
+
+
+def _limits(figure: Figure) -> tuple[str, str]:
+    if figure.budget is None:
+        return "-", "-"
+    sign = "≥" if figure.budget.more_is_better else "≤"
+    least, aim = (_amount(value, figure.unit) for value in (figure.budget.least, figure.budget.aim))
+    return f"{sign} {least}", f"{sign} {aim}"
+
+
+def _amount(value: float, unit: str) -> str:
+    number = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{number} {unit}".strip()

@@ -1,0 +1,44 @@
+"""Fixtures of the service tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import missing
+from tests.servers import RABBIT_PROGRAM, RabbitServer, RedisServer, redis_programs
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("system")
+
+
+@pytest.fixture(scope="module")
+def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], RedisServer]]:
+    """Makes Redis servers, not yet started, that the tests of one module may stop and kill."""
+    programs = redis_programs()
+    if not programs:
+        missing("redis-server")
+    with ExitStack() as started:
+
+        def make() -> RedisServer:
+            server = RedisServer(tmp_path_factory.mktemp("own-redis"), next(iter(programs.values())))
+            started.callback(server.stop)
+            return server
+
+        yield make
+
+
+@pytest.fixture(scope="module")
+def own_rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    """A RabbitMQ that the tests of one module may stop and kill."""
+    if not RABBIT_PROGRAM.exists():
+        missing("rabbitmq-server")
+    server = RabbitServer(tmp_path_factory.mktemp("own-rabbit"))
+    server.start()
+    yield server
+    server.close()

@@ -1,0 +1,249 @@
+"""A whole system as real processes, with the verbs that the service tests speak and a look inside its stores."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import uuid
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import aio_pika
+import httpx
+import numpy as np
+import polars as pl
+
+from recsys.contract import QUEUE
+from recsys.settings import Settings
+from recsys.stores.connect import log_folder, open_broker, open_state
+from recsys.stores.event_log import EventLog
+from recsys.stores.redis_state import RedisState
+from recsys.user_state import UserState
+from tests.servers import Child, System, wait_until
+
+T = TypeVar("T")
+
+START_S = 90.0  # processes import for seconds when the machine is busy
+DRAIN_S = 30.0  # the pipeline pauses for up to 5 s after failures
+
+
+class Rig(System):
+    """A system with a key prefix and a data folder of its own.
+
+    Its patience with the stores is long, so that a busy machine looks like nothing else; tests of outages shorten it.
+    """
+
+    def __init__(self, folder: Path, redis_url: str, broker_url: str, **extra: str) -> None:
+        patience = {"REDIS_TIMEOUT_S": "20", "PUBLISH_TIMEOUT_S": "20"}
+        prefix = {"KEY_PREFIX": f"test_{uuid.uuid4().hex[:12]}"}
+        super().__init__(folder, redis_url, broker_url, **{**patience, **prefix, **extra})
+        known = {name.lower(): value for name, value in self.env.items()}
+        self.settings = Settings(_env_file=None, **known).model_copy(update={"redis_timeout_s": 20.0})  # type: ignore[arg-type]
+        self.http = httpx.Client(timeout=60, trust_env=False)
+        self.children = (self.pipeline, self.collector, self.recommendations)
+
+    def start(self, *children: Child) -> None:
+        """Start these, by default all, at the same time; return when the web services are healthy."""
+        for child in children or self.children:
+            Child.start(child)
+        for service in (self.collector, self.recommendations):
+            if not children or service in children:
+                service.wait_healthy(START_S)
+
+    def __enter__(self) -> Rig:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        for child in self.children:
+            if child.log_path.exists():
+                assert "Traceback" not in child.output, child.output[-6000:]
+
+    def stop(self) -> None:
+        for child in self.children:
+            child.signal(signal.SIGCONT)
+            child.stop()
+        self.http.close()
+
+    # What clients say
+
+    def get(self, path: str, **params: Any) -> httpx.Response:
+        return self.http.get(self.recommendations.url + path, params=params or None)
+
+    def add(self, item_ids: Sequence[Any], genres: Sequence[Sequence[str]] | None = None) -> tuple[int, int]:
+        """How many items were new and how many changed."""
+        body = {"item_ids": item_ids} | ({} if genres is None else {"genres": genres})
+        answer = self.http.post(self.recommendations.url + "/add_items", json=body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["added"], answer.json()["updated"]
+
+    def recs(self, user: str, k: int | None = None) -> list[str]:
+        answer = self.get(f"/recs/{quote(user, safe='')}", **({} if k is None else {"k": k}))
+        assert answer.status_code == 200, answer.text
+        body = answer.json()
+        assert list(body) == ["item_ids"]
+        return list(body["item_ids"])
+
+    def post_reactions(
+        self, user: str, likes: Sequence[Any] = (), dislikes: Sequence[Any] = (), **more: Any
+    ) -> httpx.Response:
+        actions = ["like"] * len(likes) + ["dislike"] * len(dislikes)
+        body = {"user_id": user, "item_ids": [*likes, *dislikes], "actions": actions, **more}
+        return self.http.post(self.collector.url + "/interact", json=body)
+
+    def react(self, user: str, likes: Sequence[Any] = (), dislikes: Sequence[Any] = (), **more: Any) -> None:
+        answer = self.post_reactions(user, likes, dislikes, **more)
+        assert answer.status_code == 200, answer.text
+
+    def cleanup(self, method: str = "POST") -> int:
+        """The epoch that ended."""
+        ended = self.epoch()
+        answer = self.http.request(method, self.recommendations.url + "/cleanup")
+        assert answer.status_code == 200, answer.text
+        return ended
+
+    def catalogue(self) -> dict[str, Any]:
+        return dict(self.get("/catalogue").json())
+
+    # What the stores hold
+
+    def ask(self, question: Callable[[RedisState], Awaitable[T]]) -> T:
+        async def answer() -> T:
+            state = open_state(self.settings)
+            try:
+                return await question(state)
+            finally:
+                await state.close()
+
+        return asyncio.run(answer())
+
+    def epoch(self) -> int:
+        return self.ask(lambda state: state.current())
+
+    def counters(self) -> dict[str, int]:
+        async def read(state: RedisState) -> dict[str, int]:
+            return await state.counters(await state.current())
+
+        return self.ask(read)
+
+    def codes(self, *users: str) -> list[bytes]:
+        async def read(state: RedisState) -> list[bytes]:
+            return (await state.open_page(await state.current(), users, 0)).codes
+
+        return self.ask(read)
+
+    def history(self, user: str) -> set[tuple[int, int]]:
+        """(catalogue position, mark) of everything the state remembers of the user."""
+        state = UserState(self.codes(user)[0])
+        return set(zip(state.indices.tolist(), state.marks.tolist(), strict=True))
+
+    def depth(self) -> int:
+        async def read() -> int:
+            broker = open_broker(self.settings)
+            try:
+                return await broker.depth()
+            finally:
+                await broker.close()
+
+        return asyncio.run(read())
+
+    def log(self, epoch: int | None = None) -> pl.DataFrame:
+        """Rows of the event log on disk, without impressions."""
+        rows = EventLog(log_folder(self.settings)).events(epoch or self.epoch()).view().collect()
+        return rows.filter(pl.col("kind") != "impression")
+
+    def wait_counted(self, seconds: float = DRAIN_S, **expected: int) -> None:
+        """Until the pipeline has counted exactly this, for example ``likes=3``."""
+        found: dict[str, int] = {}
+
+        def reached() -> bool:
+            found.clear()
+            found.update(self.counters())
+            return all(found.get(name, 0) >= value for name, value in expected.items())
+
+        try:
+            wait_until(reached, seconds, f"counters of {expected}")
+        except TimeoutError as error:
+            raise AssertionError(f"{error}, but {found}; pipeline: {self.pipeline.output[-2000:]}") from None
+        assert {name: found.get(name, 0) for name in expected} == expected
+
+    def wait_published(self) -> None:
+        """Until the artifacts in force reflect every logged row and every item."""
+
+        async def current(state: RedisState) -> bool:
+            epoch = await state.current()
+            artifacts = await state.fetch(epoch)
+            if artifacts is None:
+                return False
+            known = {record.id for chunk in await state.since(epoch, 0) for record in chunk}
+            return artifacts.rows == await state.applied(epoch) and len(artifacts.mean) == len(known)
+
+        wait_until(lambda: self.ask(current), DRAIN_S, f"artifacts are up to date: {self.pipeline.output[-2000:]}")
+
+
+@contextmanager
+def frozen(child: Child) -> Iterator[None]:
+    child.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        child.signal(signal.SIGCONT)
+
+
+@contextmanager
+def killed(child: Child) -> Iterator[None]:
+    child.kill()
+    try:
+        yield
+    finally:
+        child.start()
+
+
+@contextmanager
+def stopped(child: Child) -> Iterator[None]:
+    """An orderly stop: a server closes its connections itself."""
+    child.stop()
+    try:
+        yield
+    finally:
+        child.start()
+
+
+def delete_queue(amqp_url: str) -> None:
+    """RabbitMQ's queue has a fixed name: what an earlier test left there is none of our business."""
+
+    async def delete() -> None:
+        connection = await aio_pika.connect(amqp_url)
+        channel = await connection.channel()
+        await channel.queue_delete(QUEUE)
+        await connection.close()
+
+    asyncio.run(delete())
+
+
+def ids(prefix: str, count: int) -> list[str]:
+    return [f"{prefix}-{n}" for n in range(count)]
+
+
+def repeated(values: Iterable[T]) -> dict[T, int]:
+    """What occurs more than once, and how often."""
+    return {value: count for value, count in Counter(values).items() if count > 1}
+
+
+def dumped(body: Any) -> bytes:
+    """JSON as Python writes it: with NaN and Infinity."""
+    return json.dumps(body).encode()
+
+
+def arrays_of(artifacts: object) -> dict[str, np.ndarray]:
+    return {name: np.asarray(value) for name, value in vars(artifacts).items()}
