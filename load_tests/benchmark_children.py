@@ -124,7 +124,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def until(happened: Callable[[], Awaitable[bool]], what: str, seconds: float, *children: Child) -> None:
+async def until(
+    happened: Callable[[], Awaitable[bool]], what: str, seconds: float, *children: Child, pause_s: float = POLL_S
+) -> None:
     """Poll until ``happened``. BenchmarkError if it does not within ``seconds`` or one of the children ends."""
     deadline = time.monotonic() + seconds
     while not await happened():
@@ -132,4 +134,4 @@ async def until(happened: Callable[[], Awaitable[bool]], what: str, seconds: flo
             child.require_running()
         if time.monotonic() > deadline:
             raise BenchmarkError(f"not within {seconds:g} s: {what}")
-        await asyncio.sleep(POLL_S)
+        await asyncio.sleep(pause_s)

@@ -36,15 +36,25 @@ class Artifacts:
         return positions
 
 
-def pack(artifacts: Artifacts) -> bytes:
-    buffer = io.BytesIO()
+def pack(artifacts: Artifacts) -> tuple[bytes, bytes]:
+    """Everything but the vectors, and the vectors: those are large and change only with the catalogue."""
     arrays: dict[str, Any] = {f.name: np.asarray(getattr(artifacts, f.name)) for f in fields(artifacts)}
+    vectors = arrays.pop("vectors")
+    return _saved(**arrays), _saved(vectors=vectors)
+
+
+def unpack(blob: bytes, vectors: bytes) -> Artifacts:
+    values = _loaded(blob) | _loaded(vectors)
+    values |= {"version": str(values["version"]), "rows": int(values["rows"]), "base_rate": float(values["base_rate"])}
+    return Artifacts(**values)
+
+
+def _saved(**arrays: Any) -> bytes:
+    buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()
 
 
-def unpack(blob: bytes) -> Artifacts:
+def _loaded(blob: bytes) -> dict[str, Any]:
     with np.load(io.BytesIO(blob), allow_pickle=False) as arrays:
-        values: dict[str, Any] = {f.name: arrays[f.name] for f in fields(Artifacts)}
-    values |= {"version": str(values["version"]), "rows": int(values["rows"]), "base_rate": float(values["base_rate"])}
-    return Artifacts(**values)
+        return dict(arrays)

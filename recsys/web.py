@@ -39,6 +39,10 @@ def add_web_basics(app: FastAPI) -> None:
         told = [{name: e[name] for name in ("loc", "msg", "type")} for e in error.errors()[:MAX_ERRORS_TOLD]]
         return error_response(422, told)
 
+    @app.exception_handler(413)
+    async def too_large(request: Request, error: Exception) -> Response:
+        return error_response(413, [{"loc": ["body"], "msg": "the body is too large", "type": "too_large"}])
+
     @app.exception_handler(StoreError)
     async def store_failed(request: Request, error: StoreError) -> Response:
         STORE_FAILURES.labels(request.scope["route"].path if "route" in request.scope else "").inc()

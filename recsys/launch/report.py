@@ -58,7 +58,7 @@ class Report:
     def crashed(self, child: Child, how: str, delay_s: float) -> None:
         name, log = child.program.name, child.program.log
         self.fail(f"{name} {how}; next start in {delay_s:g} s; log: {short(log)}")
-        if self.starting:
+        if self.starting and child.crashes == 1:
             self.tail(child)
 
     def restarted(self, child: Child) -> None:

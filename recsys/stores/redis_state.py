@@ -6,6 +6,7 @@ needs no list of keys: ``<prefix>:epoch`` and ``<prefix>:<epoch>:<name>`` for th
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,7 @@ USERS: Final = "users"  # hash user_id → codes (see user_state)
 CATALOGUE: Final = "catalogue"  # list of JSON chunks of item records
 DECK: Final = "deck"  # list of item ids
 COUNTERS: Final = "counters"  # hash; "applied" is the number of log rows reflected
-ARTIFACTS: Final = "artifacts"  # hash: version, blob
+ARTIFACTS: Final = "artifacts"  # hash: version, blob, vectors, digest of the vectors
 TOP: Final = "top"  # hash: "all" or a genre → JSON list of item ids
 NAMES: Final = (USERS, CATALOGUE, DECK, COUNTERS, ARTIFACTS, TOP)
 APPLIED: Final = "applied"
@@ -100,9 +101,10 @@ _ADD_CARDS = _GUARD + "for i = 2, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[i])
 _PUBLISH = (
     _GUARD
     + """
-redis.call('HSET', KEYS[2], 'version', ARGV[2], 'blob', ARGV[3])
+redis.call('HSET', KEYS[2], 'version', ARGV[2], 'blob', ARGV[3], 'digest', ARGV[4])
+if ARGV[5] ~= '' then redis.call('HSET', KEYS[2], 'vectors', ARGV[5]) end
 redis.call('DEL', KEYS[3])
-for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
+for i = 6, #ARGV, 2 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
 return 1
 """
 )
@@ -117,6 +119,8 @@ class RedisState:
         self._prefix = prefix
         self._epoch_key = f"{prefix}:epoch"
         self._scripts: dict[str, Any] = {}
+        # The vectors last published or fetched, as (epoch, digest, packed): they travel only when they changed.
+        self._vectors: tuple[int, bytes, bytes] = (0, b"", b"")
         self._epoch_reads: Batcher[None, int] = Batcher(self._read_epoch, limit=10_000)
 
     def _key(self, epoch: int, name: str) -> str:
@@ -213,13 +217,24 @@ class RedisState:
     # ArtifactStore
 
     async def publish(self, epoch: int, artifacts: Artifacts, top_lists: Mapping[str, Sequence[str]]) -> None:
-        lists = {name: json.dumps(ids) for name, ids in top_lists.items()}
-        await self._write(_PUBLISH, epoch, (ARTIFACTS, TOP), artifacts.version, pack(artifacts), *_flat(lists))
+        blob, vectors = pack(artifacts)
+        digest = hashlib.blake2b(vectors, digest_size=16).digest()
+        changed = self._vectors[:2] != (epoch, digest)
+        lists = _flat({name: json.dumps(ids) for name, ids in top_lists.items()})
+        args = (artifacts.version, blob, digest, vectors if changed else b"", *lists)
+        await self._write(_PUBLISH, epoch, (ARTIFACTS, TOP), *args)
+        self._vectors = (epoch, digest, vectors)
 
     async def fetch(self, epoch: int) -> Artifacts | None:
+        blob, digest = await self._fields(epoch, "blob", "digest")
+        if blob is not None and self._vectors[:2] != (epoch, digest):
+            blob, digest, vectors = await self._fields(epoch, "blob", "digest", "vectors")
+            self._vectors = (epoch, digest, vectors)
+        return None if blob is None else unpack(blob, self._vectors[2])
+
+    async def _fields(self, epoch: int, *names: str) -> list[Any]:
         with redis_errors(self._url):
-            blob: Any = await self._client.hget(self._key(epoch, ARTIFACTS), "blob")
-        return None if blob is None else unpack(blob)
+            return list(await self._client.hmget(self._key(epoch, ARTIFACTS), names))
 
     async def close(self) -> None:
         await self._client.aclose()

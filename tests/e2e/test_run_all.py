@@ -31,7 +31,7 @@ PROGRAMS = ("event_collector", "recommendations", "regular_pipeline", "redis")
 fetch = build_opener(ProxyHandler({})).open
 
 
-def eventually(look: Callable[[], T], what: str, within_s: float = DEADLINE_S) -> T:
+def eventually(look: Callable[[], T | None], what: str, within_s: float = DEADLINE_S) -> T:
     """The first true answer of ``look``."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
@@ -145,7 +145,7 @@ def belongs_to(process: psutil.Process, data_dir: Path) -> bool:
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
         # redis-server overwrites its environment, but works in its folder.
-        return process.environ().get("DATA_DIR") == str(data_dir) or process.cwd() == str(data_dir / "redis")
+        return str(data_dir) in (process.environ().get("DATA_DIR"), str(Path(process.cwd()).parent))
     except psutil.Error:
         return False
 
@@ -194,6 +194,10 @@ def test_the_overview_fits_a_file(running: Launcher) -> None:
     assert "\x1b" not in running.output()
     for part in ("collector", "recommendations", "pipeline", "private redis-server", "Ctrl-C stops everything"):
         assert part in running.output()
+
+
+def test_services_started_by_hand_can_join(running: Launcher) -> None:
+    assert published_for(running.data_dir) or "belongs to another run_all.sh" in running.output()
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

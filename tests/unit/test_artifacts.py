@@ -33,7 +33,7 @@ def artifacts(items: int, genres: int) -> Artifacts:
 @pytest.mark.parametrize(("items", "genres"), [(0, 0), (1, 0), (5, 3), (300, 20)])
 def test_unpack_reverses_pack(items: int, genres: int) -> None:
     before = artifacts(items, genres)
-    after = unpack(pack(before))
+    after = unpack(*pack(before))
     for name in (f.name for f in fields(Artifacts)):
         old, new = getattr(before, name), getattr(after, name)
         assert type(old) is type(new), name
@@ -43,6 +43,14 @@ def test_unpack_reverses_pack(items: int, genres: int) -> None:
 
 def test_equal_artifacts_pack_to_equal_bytes() -> None:
     assert pack(artifacts(5, 3)) == pack(artifacts(5, 3))
+
+
+def test_the_packed_vectors_change_only_with_the_vectors() -> None:
+    made = artifacts(5, 3)
+    blob, vectors = pack(made)
+    newer, turned = pack(replace(made, version="13.3", rows=13)), pack(replace(made, vectors=-made.vectors))
+    assert (newer[0] != blob, newer[1] == vectors) == (True, True)
+    assert (turned[0] == blob, turned[1] != vectors) == (True, True)
 
 
 @pytest.mark.parametrize("items", [0, 3, TOP_LIST_SIZE, TOP_LIST_SIZE + 1])
@@ -57,7 +65,7 @@ def test_pickled_objects_are_refused() -> None:
     buffer = io.BytesIO()
     np.savez(buffer, **(values | {"likes": np.array([object()])}))
     with pytest.raises(ValueError, match="allow_pickle"):
-        unpack(buffer.getvalue())
+        unpack(buffer.getvalue(), buffer.getvalue())
 
 
 def test_artifacts_cannot_be_reassigned() -> None:

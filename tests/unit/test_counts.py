@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regular_pipeline.counts import DAY_S, KINDS, Counts
+from regular_pipeline import counts as module
+from regular_pipeline.counts import DAY_S, KINDS, RESCALE_AT, Counts
 
 FAST = settings(deadline=None, max_examples=50)
 Row = tuple[str, int, float]  # kind, item index, received at
@@ -20,6 +21,7 @@ START = 1.7e9
 ROW = st.tuples(st.sampled_from(KINDS), st.integers(-1, ITEMS - 1), st.floats(1e9, 2e9))
 ROWS = st.lists(ROW, max_size=30)
 HALF_LIVES = st.sampled_from([1e-5, 0.001, 7.0, 365.0])
+OFTEN = pytest.mark.parametrize("rescale_at", [3, RESCALE_AT])  # 3 half-lives: what is scaled back still counts
 
 
 def frame(rows: list[Row]) -> pl.DataFrame:
@@ -35,10 +37,10 @@ def counts_of(*batches: list[Row], half_life_days: float = 7.0) -> Counts:
     return counts
 
 
-def result(counts: Counts) -> tuple[int, bytes, bytes]:
+def result(counts: Counts) -> tuple[bytes, bytes, int, float | None, float]:
     """Everything that comes out, to the last bit."""
     likes, exposures = counts.decayed()
-    return counts.rows, likes.tobytes(), exposures.tobytes()
+    return likes.tobytes(), exposures.tobytes(), counts.rows, counts.origin, counts.latest
 
 
 def summed(rows: list[Row], half_life_days: float) -> tuple[list[float], list[float]]:
@@ -56,22 +58,30 @@ def cut(rows: list[Row], data: st.DataObject) -> list[list[Row]]:
     return [rows[a:b] for a, b in zip([0, *places], [*places, len(rows)], strict=True)]
 
 
+@OFTEN
 @FAST
 @given(ROWS, HALF_LIVES)
-def test_counts_equal_a_sum_over_all_rows(rows: list[Row], half_life_days: float) -> None:
-    likes, exposures = counts_of(rows, half_life_days=half_life_days).decayed()
+def test_counts_equal_a_sum_over_all_rows(rescale_at: int, rows: list[Row], half_life_days: float) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "RESCALE_AT", rescale_at)
+        likes, exposures = counts_of(*([row] for row in rows), half_life_days=half_life_days).decayed()
     expected = summed(rows, half_life_days)
     assert likes == pytest.approx(expected[0], rel=1e-5, abs=1e-30)
     assert exposures == pytest.approx(expected[1], rel=1e-5, abs=1e-30)
 
 
+@OFTEN
 @FAST
 @given(ROWS, HALF_LIVES, st.data())
-def test_batch_boundaries_do_not_change_a_bit(rows: list[Row], half_life_days: float, data: st.DataObject) -> None:
+def test_batch_boundaries_do_not_change_a_bit(
+    rescale_at: int, rows: list[Row], half_life_days: float, data: st.DataObject
+) -> None:
     counts = Counts(half_life_days)
-    for batch in cut(rows, data):
-        counts.add(frame(batch))
-        counts.decayed()  # reading must not matter either
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "RESCALE_AT", rescale_at)
+        for batch in cut(rows, data):
+            counts.add(frame(batch))
+            counts.decayed()  # reading must not matter either
     counts.resize(ITEMS)
     assert result(counts) == result(counts_of(rows, half_life_days=half_life_days))
 
@@ -123,7 +133,7 @@ def test_rows_of_unknown_items_only_advance_the_rows() -> None:
     known = [("like", 0, START)]
     counts = counts_of(known, [("like", -1, START + 1e9)])
     assert (counts.rows, counts.latest) == (2, START)
-    assert result(counts)[1:] == result(counts_of(known))[1:]
+    assert result(counts)[:2] == result(counts_of(known))[:2]
 
 
 def test_no_rows_are_no_counts() -> None:

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -459,6 +460,19 @@ class TestReport:
         for part in ("http://127.0.0.1:5000", "logs/collector.log", "redis://u:***@r", "REDIS_URL is set"):
             assert part in text
         assert "secret" not in text
+
+    async def test_the_first_crash_while_starting_shows_the_end_of_the_log(self, tmp_path: Path) -> None:
+        console = Console(width=120, force_terminal=False, color_system=None, record=True, file=StringIO())
+        report = Report(console)
+        supervisor = Supervisor(report)
+        log = tmp_path / "it.log"
+        command = (sys.executable, "-c", "raise ValueError('bad luck')")
+        child = supervisor.start(Program("it", command, dict(os.environ), tmp_path, log, STOP_FIRST))
+        await eventually(lambda: child.crashes == 2)
+        await supervisor.stop()
+        text = console.export_text()
+        assert f"it exited with code 1; next start in 0.5 s; log: {log}" in text
+        assert text.count("ValueError: bad luck") == 1
 
     def test_only_the_first_warnings_are_shown(self) -> None:
         console = Console(width=120, force_terminal=False, color_system=None)

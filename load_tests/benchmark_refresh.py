@@ -1,0 +1,133 @@
+"""New artifacts and memory of a pipeline whose log is long."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from load_tests.benchmark_children import BenchmarkError, Child, until
+from load_tests.benchmark_events import K, interactions, log_rows
+from load_tests.benchmark_figures import GB, MEMORY_GB, REFRESH_S, Figure
+from load_tests.benchmark_run import Run
+from load_tests.benchmark_system import System, catalogue, open_system
+from recsys.contract import CATALOGUE_SCHEMA, INTERACT_TOPIC
+from recsys.stores.connect import log_folder
+from recsys.stores.event_log import EventLog
+
+LOG_ITEMS: Final = 60_000
+PART_ROWS: Final = 100_000
+CHUNK_ITEMS: Final = 5_000
+BYTES_PER_ROW: Final = 40  # on disk, generously
+NEW_ROWS: Final = 10_000
+REPEATS: Final = 10
+INTERVAL_S: Final = 0.05
+READ_S: Final = 900.0
+REFRESH_WITHIN_S: Final = 60.0
+QUIET_CPU_SHARE: Final = 0.1
+SAMPLE_S: Final = 0.002
+
+
+async def refresh(run: Run) -> list[Figure]:
+    rows = run.options.rows
+    _require_disk(run, rows)
+    async with open_system(run.workspace, run.broker, REFRESH_INTERVAL_S=str(INTERVAL_S)) as system:
+        await _write_items(system)
+        await _write_log(run, system, rows)
+        run.say(f"waiting for the pipeline to read {rows:,} rows")
+        pipeline = system.start_pipeline()
+        await system.settle(rows, [pipeline], READ_S)
+        read_s = time.perf_counter() - pipeline.started
+        run.say("waiting for the pipeline to come to rest")
+        at_start = pipeline.peak_memory_bytes()
+        await _until_quiet(pipeline)
+        delays = [await _publish_delay(run, system, pipeline, rows, number) for number in range(REPEATS)]
+        peak = pipeline.peak_memory_bytes()
+    what = f"on top of {rows:,} rows"
+    return [
+        Figure(
+            f"refresh after {NEW_ROWS:,} new rows {what}",
+            float(np.median(delays)),
+            "s",
+            REFRESH_S,
+            f"from all rows applied to artifacts that reflect them, {LOG_ITEMS:,} items; includes up to {INTERVAL_S} s "
+            f"of waiting for its turn; median of {REPEATS}, {min(delays):.2f} to {max(delays):.2f}",
+        ),
+        Figure(
+            f"peak memory of the pipeline {what}",
+            peak / GB,
+            "GB",
+            MEMORY_GB,
+            f"resident, 1 GB = 10⁹ bytes; {at_start / GB:.2f} GB when the first artifacts were published",
+        ),
+        Figure(f"start of the pipeline {what}", read_s, "s", detail="without a checkpoint, to the first artifacts"),
+    ]
+
+
+def _require_disk(run: Run, rows: int) -> None:
+    free = shutil.disk_usage(run.workspace.folder).free
+    if free < rows * BYTES_PER_ROW:
+        raise BenchmarkError(
+            f"{run.workspace.folder} has {free / GB:.1f} GB free and the log may need {rows * BYTES_PER_ROW / GB:.1f} "
+            "GB: give fewer --rows or another --folder"
+        )
+
+
+async def _write_items(system: System) -> None:
+    """The catalogue in the state and its mirror on disk."""
+    epoch = await system.state.current()
+    records = catalogue(LOG_ITEMS)
+    mirror = EventLog(log_folder(system.settings)).catalogue(epoch)
+    for start in range(0, LOG_ITEMS, CHUNK_ITEMS):
+        chunk = records[start : start + CHUNK_ITEMS]
+        await system.state.add(epoch, chunk, [record.id for record in chunk])
+        columns = {"item_id": [r.id for r in chunk], "genres": [list(r.genres) for r in chunk]}
+        mirror.append(pl.DataFrame(columns, schema=CATALOGUE_SCHEMA))
+
+
+async def _write_log(run: Run, system: System, rows: int) -> None:
+    """The event log, and a ledger that says that all of it was applied."""
+    epoch = await system.state.current()
+    events = EventLog(log_folder(system.settings)).events(epoch)
+    for frame in log_rows(rows, LOG_ITEMS, PART_ROWS):
+        events.append(frame)
+        run.say(f"writing an event log of {rows:,} rows: {events.rows / rows:.0%}")
+        await asyncio.sleep(0)
+    await system.state.apply(epoch, (0, rows), {}, {})
+
+
+async def _until_quiet(pipeline: Child) -> None:
+    """The vectors of the catalogue are stored in the background after the start."""
+    used = pipeline.cpu_s()
+
+    async def quiet() -> bool:
+        nonlocal used
+        await asyncio.sleep(1)
+        before, used = used, pipeline.cpu_s()
+        return used - before < QUIET_CPU_SHARE
+
+    await until(quiet, "the pipeline is at rest", READ_S, pipeline)
+
+
+async def _publish_delay(run: Run, system: System, pipeline: Child, logged: int, number: int) -> float:
+    """Seconds from new rows applied to artifacts that reflect them."""
+    run.say(f"refresh {number + 1} of {REPEATS}")
+    rows = logged + NEW_ROWS * (number + 1)
+    epoch = await system.state.current()
+    await system.publish(INTERACT_TOPIC, interactions(epoch, NEW_ROWS // K, LOG_ITEMS))
+    await _reach(rows, system.applied, pipeline)
+    applied = time.perf_counter()
+    await _reach(rows, system.published_rows, pipeline)
+    return time.perf_counter() - applied
+
+
+async def _reach(rows: int, look: Callable[[], Awaitable[int]], pipeline: Child) -> None:
+    async def reached() -> bool:
+        return await look() >= rows
+
+    await until(reached, f"{rows:,} rows applied and published", REFRESH_WITHIN_S, pipeline, pause_s=SAMPLE_S)
