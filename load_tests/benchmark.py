@@ -4,102 +4,117 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, field
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 import uvloop
 from rich.console import Console
-from rich.markup import escape
 
-from load_tests.benchmark_brokers import EMBEDDED, RABBITMQ, Broker, RedisStreams, open_broker
-from load_tests.benchmark_children import BenchmarkError, Workspace
-from load_tests.benchmark_drain import drain
-from load_tests.benchmark_figures import Failure, Figure, Machine, table
-from load_tests.benchmark_live import freshness, latency
-from load_tests.benchmark_ratio import interact, recs
-from load_tests.benchmark_refresh import refresh
-from load_tests.benchmark_run import Options, Run
-from load_tests.benchmark_startup import startup
-from load_tests.benchmark_system import open_system
+from load_tests.benchmark_brokers import EMBEDDED, RABBITMQ
+from load_tests.benchmark_figures import Outcome, table
+from load_tests.benchmark_parts import measure
+from load_tests.benchmark_run import Options, Part, Screen
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-
-class Part(StrEnum):
-    RECS = "recs"
-    INTERACT = "interact"
-    LATENCY = "latency"
-    FRESHNESS = "freshness"
-    DRAIN = "drain"
-    STARTUP = "startup"
-    REFRESH = "refresh"
-    ALL = "all"
-
-
-Measure = Callable[[Run], Awaitable[list[Figure]]]
-MEASURES: Final[dict[Part, Measure]] = {
-    Part.RECS: recs,
-    Part.INTERACT: interact,
-    Part.LATENCY: latency,
-    Part.FRESHNESS: freshness,
-    Part.DRAIN: drain,
-    Part.STARTUP: startup,
-    Part.REFRESH: refresh,
-}
-OF_EACH_BROKER: Final = (Part.INTERACT, Part.LATENCY, Part.FRESHNESS, Part.DRAIN)
+INTERRUPTED: Final = 130
+# It takes minutes and gigabytes.
 UNLESS_ASKED: Final = (Part.REFRESH,)
+ALL: Final = "all"
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+# Progress goes to standard error, so that the table alone can be kept.
+console, progress = Console(), Console(stderr=True)
+FILE_WIDTH: Final = 140
 
 
-@dataclass
-class Outcome:
-    figures: list[Figure] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
-    machine: Machine | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "machine": asdict(self.machine) if self.machine else None,
-            "figures": [figure.as_json() for figure in self.figures],
-            "failures": [asdict(failure) for failure in self.failures],
-        }
-
-
-@app.command(help=__doc__)
+@app.command()
 def benchmark(
     parts: Annotated[
-        list[Part] | None, typer.Argument(help="what to measure; without any: everything but refresh, which takes minutes")
+        list[str] | None,
+        typer.Argument(metavar="PART", help=f"What to measure; without any: all but {', '.join(UNLESS_ASKED)}."),
     ] = None,
     broker: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"{EMBEDDED} (Redis Streams, the default), {RABBITMQ} (started for this run) or the amqp:// URL of a "
-            "server; may be given more than once"
+            help=f"{EMBEDDED} (Redis Streams, the default), {RABBITMQ} (one started for this run) or the amqp:// URL "
+            "of a server. May be given more than once."
         ),
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="rounds of service and bare endpoint in turn")] = 7,
-    calls: Annotated[int, typer.Option(min=500, max=7_000, help="calls to each of the two in a round")] = 5_000,
-    seconds: Annotated[float, typer.Option(min=1, help="length of the grader-like traffic")] = 30,
-    messages: Annotated[int, typer.Option(min=10_000, help="messages that wait when the drain begins")] = 20_000,
-    rows: Annotated[int, typer.Option(min=10_000, help="rows of the event log that refresh builds on")] = 25_000_000,
-    folder: Annotated[Path | None, typer.Option(exists=True, file_okay=False, help="where to work; for a disk of your choice")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="keep the figures in this file")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="exit with 1 if a budget is missed")] = False,
+    rounds: Annotated[int, typer.Option(min=1, help="recs, interact: rounds of service and bare endpoint.")] = 7,
+    calls: Annotated[int, typer.Option(min=500, max=8_000, help="recs, interact: calls to each in a round.")] = 5_000,
+    seconds: Annotated[float, typer.Option(min=1, help="latency, freshness: length of the traffic.")] = 30,
+    messages: Annotated[int, typer.Option(min=10_000, help="drain: messages that wait at its start.")] = 20_000,
+    rows: Annotated[int, typer.Option(min=10_000, help="refresh: rows of the log it builds on.")] = 25_000_000,
+    folder: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Where to put temporary files: the disk to measure on."),
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", dir_okay=False, help="Keep the figures here.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with code 1 if a budget is missed.")] = False,
 ) -> None:
+    """Measure every budget of the project and print it beside the machine it was measured on.
+
+    Starts everything it needs as child processes on free ports with a temporary folder, and removes it at the end.
+
+    \b
+    recs       throughput of /recs against a bare endpoint that reads one key
+    interact   throughput of /interact against a bare endpoint that publishes
+    latency    of /recs under grader-like traffic
+    freshness  from an accepted reaction to the state that the next list reads
+    drain      rows a second, reactions and impressions
+    startup    run_all.sh to both healthchecks
+    refresh    time and memory with 25 million rows logged: minutes, 1 GB of disk
+    all        all of these
+    """
+    chosen = _chosen(parts or [])
     brokers = list(dict.fromkeys(broker or [EMBEDDED]))
-    if unknown := [name for name in brokers if name not in (EMBEDDED, RABBITMQ) and not name.startswith("amqp")]:
-        raise typer.BadParameter(f"{unknown[0]}: expected {EMBEDDED}, {RABBITMQ} or an amqp:// URL", param_hint="--broker")
-    options = Options(rounds, calls, seconds, messages, rows)
+    for name in brokers:
+        if name not in (EMBEDDED, RABBITMQ) and not name.startswith(("amqp://", "amqps://")):
+            raise typer.BadParameter(f"{name!r} is none of {EMBEDDED}, {RABBITMQ}, amqp://…", param_hint="--broker")
+    if json_file is not None and not json_file.absolute().parent.is_dir():
+        raise typer.BadParameter(f"the folder of {json_file} does not exist", param_hint="--json")
     outcome = Outcome()
-    console, messages_to = Console(), Console(stderr=True)
-    interrupted = False
+    options = Options(rounds, calls, seconds, messages, rows, folder)
+    interrupted = not _run(chosen, brokers, options, outcome)
+    _report(outcome, json_file)
+    if interrupted:
+        progress.print("interrupted: what is missing was not measured")
+        raise typer.Exit(INTERRUPTED)
+    missed = any(figure.verdict == "missed" for figure in outcome.figures)
+    raise typer.Exit(int(bool(outcome.failures) or (strict and missed)))
+
+
+def _chosen(names: list[str]) -> list[Part]:
+    if unknown := [name for name in names if name not in (*Part, ALL)]:
+        raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join((*Part, ALL))}", param_hint="PART")
+    if ALL in names:
+        return list(Part)
+    return [part for part in Part if part in names or (not names and part not in UNLESS_ASKED)]
+
+
+def _run(parts: list[Part], brokers: list[str], options: Options, outcome: Outcome) -> bool:
+    """Fill ``outcome``; False if the run was interrupted."""
+    screen = Screen(progress)
     try:
-        uvloop.run(_measure_all(_chosen(parts or []), brokers, options, folder, outcome, messages_to))
+        with screen.live():
+            uvloop.run(measure(parts, brokers, options, outcome, screen))
     except (KeyboardInterrupt, asyncio.CancelledError):
-        interrupted = True
-    ...
+        return False
+    return True
+
+
+def _report(outcome: Outcome, json_file: Path | None) -> None:
+    if not console.is_terminal:
+        console.width = FILE_WIDTH
+    if outcome.figures or outcome.failures:
+        console.print(table(outcome))
+    for warning in outcome.warnings:
+        console.print(f"warning: {warning}", style="yellow", markup=False, highlight=False)
+    if outcome.machine is not None:
+        console.print(outcome.place, markup=False, highlight=False, soft_wrap=True)
+    if json_file is not None:
+        json_file.write_text(json.dumps(outcome.as_json(), indent=2, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    app()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -23,6 +24,7 @@ from recsys.settings import ROOT
 STOP_S: Final = 10.0
 POLL_S: Final = 0.02
 TAIL_LINES: Final = 15
+ERROR: Final = re.compile(r"\[(error|critical)\b|^Traceback|\bERROR\b|\"level\": \"error\"")
 
 
 class BenchmarkError(Exception):
@@ -62,6 +64,9 @@ class Child:
         if (code := self._process.poll()) is not None:
             tail = "\n".join(self.output.splitlines()[-TAIL_LINES:])
             raise BenchmarkError(f"{self.name} {describe_exit(code)}. It wrote:\n{tail}")
+
+    def error_lines(self) -> list[str]:
+        return [line for line in self.output.splitlines() if ERROR.search(line)]
 
     def cpu_s(self) -> float:
         """Processor time used so far, with its children's."""
@@ -103,19 +108,29 @@ class Workspace:
 
     def __init__(self, parent: Path | None) -> None:
         self._parent = parent
+        self._children: list[Child] = []
         self.stack = ExitStack()
 
     def __enter__(self) -> Self:
         self.folder = Path(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="recsys-", dir=self._parent)))
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.stack.close()
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        with self.stack:
+            if isinstance(error, Exception) and not isinstance(error, BenchmarkError):
+                # A child that has died explains a connection that broke.
+                for child in self._children:
+                    child.require_running()
 
     def start(self, name: str, command: Sequence[str], env: Mapping[str, str], pass_fds: Sequence[int] = ()) -> Child:
         child = Child(name, command, self.folder / f"{name}.log", env, pass_fds)
+        self._children.append(child)
         self.stack.callback(child.stop)
         return child
+
+    def errors(self) -> list[str]:
+        """What the children logged as errors."""
+        return [f"{child.name}: {line}" for child in self._children for line in child.error_lines()]
 
 
 def free_port() -> int:

@@ -23,7 +23,7 @@ async def drain(run: Run) -> list[Figure]:
 
 
 async def _reactions(run: Run) -> Figure:
-    async with open_system(run.workspace, run.broker) as system:
+    async with open_system(run) as system:
         epoch = await _add_items(system)
         run.say(f"publishing {run.options.messages:,} messages of {K} reactions")
         await system.publish(INTERACT_TOPIC, interactions(epoch, run.options.messages, ITEMS))
@@ -31,7 +31,7 @@ async def _reactions(run: Run) -> Figure:
 
 
 async def _impressions(run: Run) -> Figure:
-    async with open_system(run.workspace, run.broker) as system:
+    async with open_system(run) as system:
         epoch = await _add_items(system)
         run.say(f"publishing {run.options.messages:,} messages of {SLATES} lists")
         await system.publish(IMPRESSION_TOPIC, impressions(epoch, run.options.messages, SLATES, ITEMS))

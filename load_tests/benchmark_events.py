@@ -98,4 +98,4 @@ def _part(rng: np.random.Generator, rows: int, items: int, begun: float) -> pl.D
             "received_at": received,
             "timestamp": pl.Series(np.where(seen, np.nan, received)).fill_nan(None),
         }
-    ).cast(dict(EVENT_SCHEMA))
+    ).cast(EVENT_SCHEMA)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -75,28 +75,49 @@ class Machine:
     memory_gb: float
     system: str
     python: str
-    redis: str
-    broker: str
     load_average: float  # of the minute before the run: what others were doing
 
     @classmethod
-    def here(cls, redis: str, broker: str) -> Machine:
+    def here(cls, load_average: float) -> Machine:
         return cls(
             cpu=_cpu_model(),
             cores=os.cpu_count() or 1,
             memory_gb=round(psutil.virtual_memory().total / GB, 1),
             system=f"{platform.system()} {platform.release()}",
             python=platform.python_version(),
-            redis=redis,
-            broker=broker,
-            load_average=round(os.getloadavg()[0], 1),
+            load_average=round(load_average, 1),
         )
 
     def __str__(self) -> str:
         return (
-            f"{self.cpu}, {self.cores} cores, {self.memory_gb} GB memory, {self.system}; Python {self.python}, "
-            f"Redis {self.redis}; broker: {self.broker}; load average before the run: {self.load_average}"
+            f"{self.cpu}, {self.cores} cores, {self.memory_gb} GB memory, {self.system}, Python {self.python}; "
+            f"load average before the run: {self.load_average}"
         )
+
+
+@dataclass
+class Outcome:
+    """What a run has found so far."""
+
+    machine: Machine | None = None
+    servers: set[str] = field(default_factory=set)  # Redis and brokers with their versions
+    figures: list[Figure] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def place(self) -> str:
+        """Where it was measured, in one line."""
+        return f"{self.machine}; {', '.join(sorted(self.servers))}"
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "machine": asdict(self.machine) if self.machine else None,
+            "servers": sorted(self.servers),
+            "figures": [figure.as_json() for figure in self.figures],
+            "failures": [asdict(failure) for failure in self.failures],
+            "warnings": self.warnings,
+        }
 
 
 def _cpu_model() -> str:
@@ -112,16 +133,16 @@ STYLES: Final = {"aim": "green", "ok": "green", "missed": "bold red", "": ""}
 WORDS: Final = {"aim": "ok, aim reached", "ok": "ok", "missed": "missed", "": "-"}
 
 
-def table(figures: list[Figure], failures: list[Failure]) -> Table:
+def table(outcome: Outcome) -> Table:
     grid = Table(show_lines=True)
     for name in ("what", "measured", "budget", "aim", "verdict"):
         grid.add_column(name, justify="left" if name == "what" else "right", overflow="fold")
-    for figure in figures:
+    for figure in outcome.figures:
         detail = f"\n[dim]{escape(figure.detail)}[/dim]" if figure.detail else ""
         limits = _limits(figure)
         verdict = f"[{STYLES[figure.verdict]}]{WORDS[figure.verdict]}[/]" if figure.verdict else "-"
         grid.add_row(escape(figure.what) + detail, _amount(figure.value, figure.unit), *limits, verdict)
-    for failure in failures:
+    for failure in outcome.failures:
         grid.add_row(f"{failure.part}\n[dim]{escape(failure.reason)}[/dim]", "-", "-", "-", "[bold red]not measured[/]")
     return grid
 

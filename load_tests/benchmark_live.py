@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -32,7 +32,7 @@ PROBE_PATIENCE_S: Final = 10.0
 @asynccontextmanager
 async def _live_system(run: Run) -> AsyncIterator[tuple[System, Pool, Pool]]:
     """Everything running and warm, with connections to both services."""
-    async with open_system(run.workspace, run.broker) as system:
+    async with open_system(run) as system:
         run.say("starting collector, recommendations and pipeline")
         system.start_pipeline()
         await system.start_collector()
@@ -110,7 +110,7 @@ async def _probe(system: System, recs: Pool, collector: Pool, user_id: str) -> f
     return time.perf_counter() - accepted
 
 
-def _holds_like(codes: bytes | None) -> bool:
+def _holds_like(codes: Any) -> bool:
     return codes is not None and len(UserState(codes).marked(LIKE)) > 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from collections.abc import Awaitable, Callable, Sequence
@@ -52,7 +53,7 @@ class Side:
 
 
 async def recs(run: Run) -> list[Figure]:
-    async with open_system(run.workspace, run.broker) as system:
+    async with open_system(run) as system:
         run.say("preparing warm users")
         pipeline = system.start_pipeline()
         collector = await system.start_collector()
@@ -65,7 +66,7 @@ async def recs(run: Run) -> list[Figure]:
         ours = Side(system.settings.recommendations_port, service, system.redis_server, [recs_call(u) for u in calls])
         theirs = Side(port, bare, system.redis_server, [call("GET", f"/get/{u}") for u in calls])
         names = [f"{system.settings.key_prefix}:{await system.state.current()}:{name}" for name in (USERS, DECK)]
-        saved = {name: await system.redis.dump(name) for name in names}
+        saved: dict[str, Any] = {name: await system.redis.dump(name) for name in names}
 
         async def restore() -> None:
             """Every round begins with the same users and cards."""
@@ -78,7 +79,7 @@ async def recs(run: Run) -> list[Figure]:
 
 
 async def interact(run: Run) -> list[Figure]:
-    async with open_system(run.workspace, run.broker) as system:
+    async with open_system(run) as system:
         run.say("preparing")
         pipeline = system.start_pipeline()
         service = await system.start_collector()
@@ -105,8 +106,9 @@ async def _warm_users(system: System, children: Sequence[Child]) -> list[str]:
     users = [f"user-{number}" for number in range(USERS_WARM)]
     rng = random.Random(0)
     async with open_pools(system.settings.recommendations_port, system.settings.collector_port) as (lists, collector):
-        for user in users:
-            await _warm_user(user, lists, collector, rng)
+        for start in range(0, USERS_WARM, CONNECTIONS):
+            group = users[start : start + CONNECTIONS]
+            await asyncio.gather(*(_warm_user(user, lists, collector, rng) for user in group))
     await system.settle(USERS_WARM * (LISTS_SHOWN + 1) * K, children)
     return users
 

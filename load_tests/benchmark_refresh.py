@@ -36,7 +36,7 @@ SAMPLE_S: Final = 0.002
 async def refresh(run: Run) -> list[Figure]:
     rows = run.options.rows
     _require_disk(run, rows)
-    async with open_system(run.workspace, run.broker, REFRESH_INTERVAL_S=str(INTERVAL_S)) as system:
+    async with open_system(run, REFRESH_INTERVAL_S=str(INTERVAL_S)) as system:
         await _write_items(system)
         await _write_log(run, system, rows)
         run.say(f"waiting for the pipeline to read {rows:,} rows")

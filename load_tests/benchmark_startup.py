@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from typing import Final
 
 import numpy as np
 
-import sys
 from load_tests.benchmark_children import Workspace, free_port, until
 from load_tests.benchmark_figures import STARTUP_S, Figure
 from load_tests.benchmark_run import Run

@@ -13,14 +13,14 @@ from typing import Any, Final
 import numpy as np
 from redis.asyncio import Redis
 
-from load_tests.benchmark_brokers import Broker
 from load_tests.benchmark_children import BenchmarkError, Child, Workspace, free_port, until
+from load_tests.benchmark_run import Run
 from load_tests.http_client import Connection
 from recsys.contract import ItemRecord
 from recsys.launch.embedded_redis import reserve
 from recsys.settings import Settings
-from recsys.stores.connect import open_state
 from recsys.stores.connect import open_broker as connect_broker
+from recsys.stores.connect import open_state
 from recsys.stores.redis_state import ARTIFACTS, RedisState
 
 ITEMS: Final = 24_500
@@ -50,7 +50,6 @@ class System:
     redis_server: Child
     redis: Redis
     state: RedisState
-    broker: Broker
 
     def start_pipeline(self) -> Child:
         return self._start("pipeline", "regular_pipeline")
@@ -110,9 +109,10 @@ class System:
 
 
 @asynccontextmanager
-async def open_system(folder: Workspace, broker: Broker, **variables: str) -> AsyncIterator[System]:
+async def open_system(run: Run, **variables: str) -> AsyncIterator[System]:
     """With an empty state and an empty queue. ``variables`` are settings of the services."""
-    with Workspace(folder.folder) as workspace:
+    broker = run.broker
+    with Workspace(run.workspace.folder) as workspace:
         redis = workspace.stack.enter_context(reserve(workspace.folder))
         program = redis.program(workspace.folder / "redis.log")
         server = workspace.start("redis", program.command, program.env, program.pass_fds)
@@ -134,7 +134,11 @@ async def open_system(folder: Workspace, broker: Broker, **variables: str) -> As
         state = open_state(settings)
         try:
             await broker.empty(client, settings.key_prefix)
-            yield System(workspace, settings, os.environ | environment, server, client, state, broker)
+            run.outcome.servers.update((f"Redis {(await client.info('server'))['redis_version']}", broker.label))
+            yield System(workspace, settings, os.environ | environment, server, client, state)
+            if errors := workspace.errors():
+                text = f"{run.part}: the services logged {len(errors):,} errors, the first one: {errors[0]}"
+                run.outcome.warnings.append(text)
         finally:
             await state.close()
             await client.aclose()

@@ -21,7 +21,7 @@ def call(method: str, path: str, body: bytes = b"") -> bytes:
 
 
 class Connection(asyncio.Protocol):
-    """One connection, one request at a time. Only answers with a Content-Length are understood: all of ours have one."""
+    """One connection, one request at a time. Only answers with a Content-Length are understood: all ours have one."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None

@@ -1,0 +1,89 @@
+"""The measurements by name, and running them one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import Final
+
+from redis.exceptions import RedisError
+
+from load_tests.benchmark_brokers import open_broker
+from load_tests.benchmark_children import BenchmarkError, Workspace
+from load_tests.benchmark_drain import drain
+from load_tests.benchmark_figures import Failure, Figure, Machine, Outcome
+from load_tests.benchmark_live import freshness, latency
+from load_tests.benchmark_ratio import interact, recs
+from load_tests.benchmark_refresh import refresh
+from load_tests.benchmark_run import Options, Part, Run, Screen
+from load_tests.benchmark_startup import startup
+from recsys.launch.errors import LaunchError
+from recsys.stores.ports import StoreError
+
+Measure = Callable[[Run], Awaitable[list[Figure]]]
+MEASURES: Final[dict[Part, Measure]] = {
+    Part.RECS: recs,
+    Part.INTERACT: interact,
+    Part.LATENCY: latency,
+    Part.FRESHNESS: freshness,
+    Part.DRAIN: drain,
+    Part.STARTUP: startup,
+    Part.REFRESH: refresh,
+}
+OF_EACH_BROKER: Final = (Part.INTERACT, Part.LATENCY, Part.FRESHNESS, Part.DRAIN)
+EXPECTED: Final = (BenchmarkError, LaunchError, StoreError, RedisError, OSError)
+
+
+async def measure(
+    parts: Sequence[Part], brokers: Sequence[str], options: Options, outcome: Outcome, screen: Screen
+) -> None:
+    """All parts with the first broker, then those that depend on it with each other one."""
+    _cancel_on_sigterm()
+    outcome.machine = Machine.here(os.getloadavg()[0])
+    for name in brokers:
+        chosen = [part for part in parts if name == brokers[0] or part in OF_EACH_BROKER]
+        async with AsyncExitStack() as stack:
+            workspace = stack.enter_context(Workspace(options.folder))
+            screen.now(f"starting the broker {name}")
+            try:
+                broker = await stack.enter_async_context(open_broker(name, workspace))
+            except EXPECTED as error:
+                outcome.failures += [Failure(f"{part}, {name}", _sentence(error)) for part in chosen]
+                continue
+            for part in chosen:
+                run = Run(part, options, workspace, broker, screen, outcome)
+                await _measure_one(run)
+
+
+async def _measure_one(run: Run) -> None:
+    outcome = run.outcome
+    begun = time.perf_counter()
+    try:
+        outcome.figures += await MEASURES[run.part](run)
+    except EXPECTED as error:
+        outcome.failures.append(Failure(f"{run.part}, {run.broker.label}", _sentence(error)))
+    except ExceptionGroup as group:
+        expected, others = group.split(EXPECTED)
+        if expected is None or others is not None:
+            raise
+        outcome.failures.append(Failure(f"{run.part}, {run.broker.label}", _sentence(_first(expected))))
+    run.screen.line(f"{run.part}, {run.broker.label}: {time.perf_counter() - begun:.0f} s")
+
+
+def _sentence(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
+def _cancel_on_sigterm() -> None:
+    """As Ctrl-C does: everything that was started ends too."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
