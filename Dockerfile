@@ -6,5 +6,5 @@ RUN pip install --no-cache-dir -r requirements.txt
 COPY . .
 RUN useradd --create-home app && mkdir -p /app/data && chown app /app/data
 USER app
-ENV PYTHONUNBUFFERED=1 HOST=0.0.0.0 DATA_DIR=/app/data
+ENV PYTHONUNBUFFERED=1 DATA_DIR=/app/data
 CMD ["python", "-m", "recommendations"]

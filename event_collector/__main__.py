@@ -9,7 +9,7 @@ if __name__ == "__main__":
     settings = Settings()
     uvicorn.run(
         "event_collector.main:app",
-        host=settings.host,
+        host=settings.listen_host,
         port=settings.collector_port,
         access_log=False,
         timeout_keep_alive=KEEP_ALIVE_S,

@@ -16,7 +16,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final, Self
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from recsys.launch.supervisor import TETHER, describe_exit
 from recsys.settings import ROOT

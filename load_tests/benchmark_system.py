@@ -122,7 +122,7 @@ async def open_system(run: Run, **variables: str) -> AsyncIterator[System]:
             "BROKER_URL": broker.url(redis.url),
             "QDRANT_URL": "",
             "DATA_DIR": str(workspace.folder / "data"),
-            "HOST": "127.0.0.1",
+            "LISTEN_HOST": "127.0.0.1",
             "COLLECTOR_PORT": str(free_port()),
             "RECOMMENDATIONS_PORT": str(free_port()),
             "RECOMMENDATIONS_WORKERS": "1",

@@ -9,7 +9,7 @@ if __name__ == "__main__":
     settings = Settings()
     uvicorn.run(
         "recommendations.main:app",
-        host=settings.host,
+        host=settings.listen_host,
         port=settings.recommendations_port,
         workers=settings.recommendations_workers,
         access_log=False,

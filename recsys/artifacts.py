@@ -44,7 +44,10 @@ def pack(artifacts: Artifacts) -> tuple[bytes, bytes]:
 
 
 def unpack(blob: bytes, vectors: bytes) -> Artifacts:
+    """What ``pack`` was given. ValueError: packed by another version of this code."""
     values = _loaded(blob) | _loaded(vectors)
+    if values.keys() != {f.name for f in fields(Artifacts)}:
+        raise ValueError(f"artifacts with the fields {sorted(values)}")
     values |= {"version": str(values["version"]), "rows": int(values["rows"]), "base_rate": float(values["base_rate"])}
     return Artifacts(**values)
 

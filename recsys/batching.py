@@ -37,11 +37,16 @@ class Batcher(Generic[T, R]):
                 await self._serve(batch)
         finally:
             self._worker = None
+            for _, future in self._waiting:  # none, unless this task was cancelled
+                future.cancel()
+            self._waiting.clear()
 
     async def _serve(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
         futures = [future for _, future in batch]
         try:
             results = await self._run([item for item, _ in batch])
+            if len(results) != len(batch):
+                raise ValueError(f"{len(results)} results for {len(batch)} calls")
         except asyncio.CancelledError:
             for future in futures:
                 future.cancel()

@@ -134,7 +134,7 @@ class Slate(BaseModel):
 class Impressions(BaseModel):
     """Message on ``IMPRESSION_TOPIC``: slates that one recommendations worker served within a moment."""
 
-    epoch: int
+    epoch: int = Field(gt=0)
     slates: list[Slate]
 
 
@@ -158,12 +158,17 @@ CATALOGUE_SCHEMA: Final = pl.Schema([("item_id", pl.String()), ("genres", pl.Lis
 
 def stamped(message: Interaction, body: bytes, *, epoch: int, now: float) -> Interaction:
     """The message with missing or impossible stamps replaced; an id made of its bytes survives redelivery."""
-    if message.event_id and message.epoch > 0 and 0 < message.received_at <= now + MAX_CLOCK_SKEW_S:
+    if message.event_id and message.epoch > 0 and believable(message.received_at, now):
         return message
     return message.model_copy(
         update={
             "event_id": message.event_id or hashlib.blake2b(body, digest_size=16).hexdigest(),
             "epoch": message.epoch if message.epoch > 0 else epoch,
-            "received_at": now,
+            "received_at": message.received_at if believable(message.received_at, now) else now,
         }
     )
+
+
+def believable(received_at: float, now: float) -> bool:
+    """Whether a time of receipt can be one: a single one far off would outweigh everything in decayed counts."""
+    return 0 < received_at <= now + MAX_CLOCK_SKEW_S

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Final
-from urllib.parse import urlsplit, urlunsplit
+from typing import Final, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -30,7 +30,7 @@ class Settings(BaseSettings):
         "recsys", description="first part of every Redis key and Qdrant collection", pattern=r"^\w+$"
     )
 
-    host: str = Field("0.0.0.0", description="address the services listen on")
+    listen_host: str = Field("0.0.0.0", description="address the services listen on")
     collector_port: int = Field(5000, description="port of the event collector")
     recommendations_port: int = Field(5001, description="port of the recommendations service")
     webapp_port: int = Field(8000, description="port of the demo web app")
@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     drain_batch_messages: int = Field(5_000, gt=0, description="a drained batch closes at this many messages")
     drain_linger_ms: int = Field(50, ge=0, description="or this long after its first message, in milliseconds")
     checkpoint_interval_s: float = Field(30.0, gt=0, description="seconds between two saved checkpoints of the counts")
-    half_life_days: float = Field(7.0, gt=0, description="an interaction this old counts half in like rates")
+    half_life_days: float = Field(7.0, ge=0.001, description="an interaction this old counts half in like rates")
 
     redis_timeout_s: float = Field(1.0, gt=0, description="longest wait for one answer of Redis, seconds")
     publish_timeout_s: float = Field(3.0, gt=0, description="longest wait of /interact for the broker, seconds")
@@ -49,13 +49,11 @@ class Settings(BaseSettings):
     cors_origins: str = Field("*", description="origins that browsers may call the collector from, comma separated")
 
     seed: int = Field(0, description="seed of all randomness in rankings")
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
     log_json: bool = Field(False, description="one JSON object per log line instead of text")
 
 
 def masked(url: str) -> str:
-    """The URL with its password hidden, fit for logs."""
-    parts = urlsplit(url)
-    if not parts.password:
-        return url
-    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")))
+    """The URL with passwords hidden, fit for logs; also one whose password is not quoted as it should be."""
+    url = re.sub(r"(://[^:@/]*):.+@", r"\1:***@", url)
+    return re.sub(r"(?i)(password=)[^&#]*", r"\1***", url)

@@ -16,6 +16,7 @@ KINDS: Final = ("like", "dislike", "impression")
 DAY_S: Final = 86_400.0
 # Weights grow by powers of two; far below float64's 2**1023 they are scaled back by an exact power of two.
 RESCALE_AT: Final = 500
+VANISHED: Final = -5_000  # any weight times this power of two is 0
 
 
 class Counts:
@@ -60,9 +61,10 @@ class Counts:
         assert self.origin is not None
         whole = np.floor(ages := (received - self.origin) / self.half_life_s)
         if (highest := int(whole.max())) - self._shift > RESCALE_AT:
-            self._sums = np.ldexp(self._sums, self._shift - highest)
+            self._sums = np.ldexp(self._sums, max(self._shift - highest, VANISHED))
             self._shift = highest
-        weights: NDArray[np.float64] = np.ldexp(np.exp2(ages - whole), whole.astype(np.int64) - self._shift)
+        exponents = np.maximum(whole - self._shift, VANISHED).astype(np.int64)
+        weights: NDArray[np.float64] = np.ldexp(np.exp2(ages - whole), exponents)
         return weights
 
     def decayed(self) -> tuple[Floats, Floats]:
@@ -80,7 +82,8 @@ class Counts:
     def save(self, path: Path) -> None:
         """Write a checkpoint, whole or not at all."""
         temporary = path.with_suffix(".tmp")
-        scalars = np.array([self.half_life_s, self.rows, self.origin or np.nan, self.latest, self._shift])
+        origin = np.nan if self.origin is None else self.origin
+        scalars = np.array([self.half_life_s, self.rows, origin, self.latest, self._shift])
         with temporary.open("wb") as file:
             np.savez(file, scalars=scalars, sums=self._sums)
         commit_file(temporary, path)

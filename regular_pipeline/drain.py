@@ -11,7 +11,7 @@ from typing import Any, Final
 import polars as pl
 from pydantic import ValidationError
 
-from recsys.contract import EVENT_SCHEMA, IMPRESSION_TOPIC, Impressions, Interaction, Slate, stamped
+from recsys.contract import EVENT_SCHEMA, IMPRESSION_TOPIC, Impressions, Interaction, Slate, believable, stamped
 from recsys.stores.ports import Delivery
 from recsys.user_state import DTYPE, MARKS
 
@@ -75,10 +75,14 @@ def decode(deliveries: Sequence[Delivery], recent: RecentIds, *, epoch: int, now
 def _parse(delivery: Delivery, epoch: int, now: float) -> tuple[int, Sequence[Interaction | Slate]]:
     if delivery.topic == IMPRESSION_TOPIC:
         impressions = Impressions.model_validate_json(delivery.body)
-        return impressions.epoch, impressions.slates
+        return impressions.epoch, [_received(slate, now) for slate in impressions.slates]
     interaction = Interaction.model_validate_json(delivery.body)
     interaction = stamped(interaction, delivery.body, epoch=epoch, now=now)
     return interaction.epoch, [interaction]
+
+
+def _received(slate: Slate, now: float) -> Slate:
+    return slate if believable(slate.received_at, now) else slate.model_copy(update={"received_at": now})
 
 
 def rows_of(events: Iterable[Interaction | Slate], index: dict[str, int]) -> pl.DataFrame:

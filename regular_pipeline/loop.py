@@ -128,10 +128,11 @@ class Pipeline:
         """Publish new artifacts if anything changed, keep the deck filled, and do the log's housekeeping."""
         work = await self.current_work()
         snapshot = Snapshot.take(work.epoch, work.catalogue, work.counts)
-        if snapshot.version != work.published and len(snapshot.genres):
+        version = snapshot.version(self._settings.seed)
+        if version != work.published and len(snapshot.genres):
             artifacts = await asyncio.to_thread(compute, snapshot, self._settings.seed)
             await self._state.publish(work.epoch, artifacts, top_lists(artifacts, work.catalogue))
-            work.published = snapshot.version
+            work.published = version
             await self._fill_deck(work, artifacts.exposures)
         self._vectors.follow(work)
         await asyncio.to_thread(work.events.merge_small)

@@ -15,7 +15,9 @@ from recsys.ranking.posterior import like_rates
 from recsys.ranking.toplists import Order, Positions, fair_top, genre_tops
 from regular_pipeline.counts import Counts
 
-ALL_GENRES: Final = "*"  # name of the list over all items among those of the genres
+# Names of the published lists; a genre may have any name, so those of genres have a prefix.
+ALL_ITEMS: Final = "all"
+GENRE_PREFIX: Final = "genre:"
 MIN_DIMENSIONS: Final = 8
 
 
@@ -33,9 +35,9 @@ class Snapshot:
         counts.resize(len(catalogue))
         return cls(epoch, len(catalogue.history), catalogue.genres(), counts.copy())
 
-    @property
-    def version(self) -> str:
-        return f"{self.counts.rows}.{self.records}"
+    def version(self, seed: int) -> str:
+        """Everything that the artifacts depend on; begins with the rows of the log that they reflect."""
+        return f"{self.counts.rows}.{self.records}.{self.counts.half_life_s:g}.{seed}"
 
 
 def compute(snapshot: Snapshot, seed: int) -> Artifacts:
@@ -47,7 +49,7 @@ def compute(snapshot: Snapshot, seed: int) -> Artifacts:
     order = np.lexsort((tie_break, -posterior.mean)).astype(np.int32)
     lists = [fair_top(order, genres, TOP_LIST_SIZE), *genre_tops(order, genres, TOP_LIST_SIZE)]
     return Artifacts(
-        version=snapshot.version,
+        version=snapshot.version(seed),
         rows=snapshot.counts.rows,
         likes=likes,
         exposures=exposures,
@@ -76,7 +78,7 @@ def deck_order(exposures: NDArray[np.floating], rng: np.random.Generator) -> NDA
 
 def top_lists(artifacts: Artifacts, catalogue: Catalogue) -> dict[str, list[str]]:
     """The published lists by name, as item ids."""
-    names = [ALL_GENRES, *catalogue.genre_names]
+    names = [ALL_ITEMS, *(GENRE_PREFIX + name for name in catalogue.genre_names)]
     ids = catalogue.ids
     return {name: [ids[p] for p in artifacts.top_list(row)] for row, name in enumerate(names[: len(artifacts.top)])}
 

@@ -64,7 +64,7 @@ async def rebuild(settings: Settings, epoch: int | None) -> EpochWork:
     with event_log.lock():
         state = open_state(settings)
         try:
-            return await _rebuild(settings, event_log, state, _epoch_to_rebuild(event_log, epoch))
+            return await _rebuild(settings, event_log, state, _known_epoch(event_log, epoch))
         finally:
             await state.close()
 
@@ -81,7 +81,7 @@ async def _rebuild(settings: Settings, event_log: EventLog, state: RedisState, e
     return work
 
 
-def _epoch_to_rebuild(event_log: EventLog, wanted: int | None) -> int:
+def _known_epoch(event_log: EventLog, wanted: int | None) -> int:
     known = event_log.epochs()
     if not known:
         raise StoreMisconfigured(f"{event_log.folder} holds no event log: is DATA_DIR right?")
@@ -93,9 +93,12 @@ def _epoch_to_rebuild(event_log: EventLog, wanted: int | None) -> int:
 def export(settings: Settings, target: Path, epoch: int | None) -> int:
     """Write an epoch's event log as CSV and return its rows."""
     event_log = EventLog(log_folder(settings))
-    events = event_log.events(_epoch_to_rebuild(event_log, epoch))
-    events.view().sink_csv(target)
-    return events.rows
+    rows = 0
+    with target.open("wb") as file:
+        for frame in event_log.events(_known_epoch(event_log, epoch)).frames():
+            frame.write_csv(file, include_header=rows == 0)
+            rows += frame.height
+    return rows
 
 
 async def stats(settings: Settings) -> dict[str, Any]:

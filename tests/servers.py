@@ -195,7 +195,7 @@ class System:
             "BROKER_URL": broker_url,
             "QDRANT_URL": "",
             "DATA_DIR": str(folder / "data"),
-            "HOST": "127.0.0.1",
+            "LISTEN_HOST": "127.0.0.1",
             "COLLECTOR_PORT": str(collector_port),
             "RECOMMENDATIONS_PORT": str(recommendations_port),
             "REFRESH_INTERVAL_S": "0.3",

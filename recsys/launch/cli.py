@@ -40,7 +40,7 @@ def launch(
     """
     report = Report(open_console())
     ports = {"collector": collector_port, "recommendations": recommendations_port, "webapp": webapp_port}
-    host = os.environ.get("HOST", ANY_ADDRESS)
+    host = os.environ.get("LISTEN_HOST", ANY_ADDRESS)
     try:
         services = choose_services(only, host, ports)
         items = read_catalogue(catalogue)

@@ -36,7 +36,7 @@ def _obstacle(host: str, port: int) -> str:
 
 def port_owner(port: int) -> str:
     """Pid and command line of the process that listens there, as far as we may see them."""
-    import psutil  # type: ignore[import-untyped]  # here, because it is only needed on the way out
+    import psutil
 
     for process in psutil.process_iter():
         try:

@@ -86,7 +86,9 @@ async def probe_rabbit(url: str) -> Finding:
 
 
 def _in_short(error: Exception) -> str:
-    return "refuses its user or password" if "credentials" in str(error) else f"cannot be used: {error}"
+    from recsys.stores.ports import CredentialsRefused
+
+    return "refuses its user or password" if isinstance(error, CredentialsRefused) else f"cannot be used: {error}"
 
 
 async def probe_qdrant(url: str) -> Finding:

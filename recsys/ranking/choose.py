@@ -17,9 +17,8 @@ from recsys.user_state import DISLIKE, LIKE, SHOWN, Indices, UserState
 # Where an item of a list came from, in the order in which the list is filled.
 RANKED: Final = "ranked"  # high like rate, shifted towards the genres this user liked
 EXPLORE: Final = "explore"  # a card of the shared exploration deck
-UNSEEN: Final = "unseen"  # nothing better was left: any item this user was not shown
 AGAIN: Final = "again"  # the whole catalogue was shown: the oldest shown come back
-SOURCES: Final = (RANKED, EXPLORE, UNSEEN, AGAIN)
+SOURCES: Final = (RANKED, EXPLORE, AGAIN)
 
 
 @dataclass(frozen=True)
@@ -108,10 +107,6 @@ def choose(
     take(_ranked(view, user, k - len(explore), seen, rng, config), RANKED)
     seen[explore] = False
     take(explore, EXPLORE)
-    if len(chosen) < k:
-        take(cards, EXPLORE)
-    if len(chosen) < k:
-        take(rng.permutation(np.flatnonzero(~seen)).tolist(), UNSEEN)
     if len(chosen) < k:
         take(_oldest_shown(user, seen), AGAIN)
     return Choice(chosen, sources)

@@ -35,24 +35,24 @@ class Posterior:
     base_rate: float
 
 
-def like_rates(likes: Floats, exposures: Floats, genres: Genres, config: PosteriorConfig = DEFAULT) -> Posterior:
+def like_rates(
+    likes: NDArray[np.floating], exposures: NDArray[np.floating], genres: Genres, config: PosteriorConfig = DEFAULT
+) -> Posterior:
     """Beta-binomial posterior of each item's like rate.
 
     likes (n,) and exposures (n,) are decayed counts ≥ 0 with likes ≤ exposures; genres (n, g) is membership. An item
-    of several genres gives each an equal part of its counts. Rates are in (0, 1); n = 0 or g = 0 is fine. An item
+    of several genres gives each an equal part of its counts. Rates are in [0, 1]; n = 0 or g = 0 is fine. An item
     without exposures has the mean rate of its genres, or the base rate if it has none. Gelman et al., Bayesian Data
     Analysis, section 5.1 (pseudo-counts for a beta prior).
     """
-    base = (float(likes.sum(dtype=np.float64)) + config.base_likes) / (
-        float(exposures.sum(dtype=np.float64)) + config.base_exposures
-    )
-    per_item = np.maximum(genres.sum(axis=1), 1).astype(np.float64)
+    likes, exposures = likes.astype(np.float64), exposures.astype(np.float64)
+    base = float((likes.sum() + config.base_likes) / (exposures.sum() + config.base_exposures))
+    per_item = np.maximum(genres.sum(axis=1), 1)
     counts = np.stack([likes / per_item, exposures / per_item]) @ genres
     genre_rate = (counts[0] + config.genre_exposures * base) / (counts[1] + config.genre_exposures)
-    prior = prior_rates(genres, genre_rate, base)
     total = exposures + config.item_exposures
-    mean = (likes + config.item_exposures * prior) / total
-    sd = np.sqrt(mean * (1 - mean) / (total + 1))
+    mean = (likes + config.item_exposures * prior_rates(genres, genre_rate, base)) / total
+    sd = np.sqrt(np.maximum(mean * (1 - mean), 0) / (total + 1))
     return Posterior(mean.astype(np.float32), sd.astype(np.float32), genre_rate.astype(np.float32), base)
 
 

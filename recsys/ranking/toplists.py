@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from recsys.ranking.posterior import Genres
 
+TINY = 1e-9  # thirds of an item do not add up exactly
 Positions = NDArray[np.int32]
 Order = NDArray[np.int32] | NDArray[np.int64]
 
@@ -26,14 +27,15 @@ def fair_top(order: Order, genres: Genres, size: int) -> Positions:
     """
     weight = genres / np.maximum(genres.sum(axis=1, keepdims=True), 1)
     mass = weight.sum(axis=0)
-    cap = np.ceil(size * mass / max(mass.sum(), 1e-9))
+    cap = np.ceil(size * mass / max(mass.sum(), TINY) - TINY)
     taken = np.zeros_like(mass)
-    chosen: list[int] = []
-    for position in order.tolist():
-        if len(chosen) == size:
+    chosen = np.zeros(len(order), dtype=bool)  # by rank
+    for rank, position in enumerate(order.tolist()):
+        if np.count_nonzero(chosen) == size:
             break
-        if np.all(taken + weight[position] <= cap + 1e-9):
+        if np.all(taken + weight[position] <= cap + TINY):
             taken += weight[position]
-            chosen.append(position)
-    rest = order[~np.isin(order, chosen)][: max(size - len(chosen), 0)]
-    return np.concatenate([np.array(chosen, dtype=np.int32), rest.astype(np.int32)])
+            chosen[rank] = True
+    rest = np.flatnonzero(~chosen)[: max(size - np.count_nonzero(chosen), 0)]
+    chosen[rest] = True
+    return order[chosen].astype(np.int32)

@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 from recsys.settings import Settings
 from recsys.stores.ports import Broker, StoreMisconfigured, VectorStore
-from recsys.stores.qdrant_vectors import QdrantVectors
 from recsys.stores.rabbit_broker import RabbitBroker
 from recsys.stores.redis_broker import RedisBroker
 from recsys.stores.redis_client import connect_redis
@@ -35,6 +34,9 @@ def open_broker(settings: Settings) -> Broker:
 
 def open_vectors(settings: Settings) -> VectorStore:
     """A server's store, or the local one: only one process at a time can hold that."""
+    # Here, because the library takes most of a second to import and only the pipeline opens vectors.
+    from recsys.stores.qdrant_vectors import QdrantVectors
+
     if not settings.qdrant_url:
         return QdrantVectors.local(vectors_folder(settings), settings.key_prefix)
     _require("QDRANT_URL", settings.qdrant_url, HTTP_SCHEMES)

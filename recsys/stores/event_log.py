@@ -14,6 +14,7 @@ import fcntl
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -64,22 +65,20 @@ class PartFolder:
         return covering
 
     def frames(self, start: int = 0) -> Iterator[pl.DataFrame]:
-        """The rows from ``start`` on, part by part in order."""
-        for part in self.parts():
-            if part.end > start:
+        """The rows from ``start`` on, in order, part by part. Safe next to a concurrent ``merge_small``."""
+        while part := next((part for part in self.parts() if part.end > start), None):
+            with suppress(FileNotFoundError):  # merged since it was listed: look again
                 yield pl.read_parquet(part.path).slice(max(start - part.first, 0))
+                start = part.end
 
     def frames_newest_first(self) -> Iterator[pl.DataFrame]:
-        """The parts from the last one back."""
+        """The parts from the last one back. Not next to a concurrent ``merge_small``."""
         for part in reversed(self.parts()):
             yield pl.read_parquet(part.path)
 
-    def view(self) -> pl.LazyFrame:
-        """All rows, lazily."""
-        parts = self.parts()
-        if not parts:
-            return pl.LazyFrame(schema=self._schema)
-        return pl.scan_parquet([part.path for part in parts])
+    def read(self) -> pl.DataFrame:
+        """All rows."""
+        return pl.concat([pl.DataFrame(schema=self._schema), *self.frames()])
 
     def merge_small(self) -> None:
         """Merge the small parts at the end into one when there are many. Safe next to a concurrent ``append``."""
@@ -109,8 +108,11 @@ class PartFolder:
             with temporary.open("wb") as file:
                 frame.write_parquet(file, compression="zstd", compression_level=1)
             commit_file(temporary, target)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            # A part that may not survive a crash is not there: the caller writes it again.
+            for leftover in (temporary, target):
+                with suppress(OSError):
+                    leftover.unlink(missing_ok=True)
             raise StoreUnavailable(f"cannot write {target}: {error}") from error
 
 

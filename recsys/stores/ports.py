@@ -6,6 +6,7 @@ the ports; what comes out is
     StoreError                  a store could not do what was asked
     ├── StoreUnavailable        it does not answer now; the same call may succeed later
     └── StoreMisconfigured      it answers, but cannot be used like this: a person has to change something
+        └── CredentialsRefused  it does not know the user or password of its URL
 
 and ``EpochOver``, which is not a fault: ``/cleanup`` began a new epoch, so the caller's work has become void.
 """
@@ -33,6 +34,10 @@ class StoreUnavailable(StoreError):
 
 class StoreMisconfigured(StoreError):
     """The store answers but cannot be used like this. The message says what to change."""
+
+
+class CredentialsRefused(StoreMisconfigured):
+    """The store does not know the user or password of its URL, or does not let that user in."""
 
 
 class EpochOver(Exception):

@@ -19,10 +19,11 @@ from aio_pika.exceptions import (
     ProbableAuthenticationError,
     PublishError,
 )
+from aiormq.exceptions import ConnectionNotAllowed
 
 from recsys.contract import EXCHANGE, IMPRESSION_TOPIC, INTERACT_TOPIC, QUEUE
 from recsys.settings import masked
-from recsys.stores.ports import Delivery, StoreMisconfigured, StoreUnavailable
+from recsys.stores.ports import CredentialsRefused, Delivery, StoreMisconfigured, StoreUnavailable
 
 HEARTBEAT_S: Final = 10
 # Unacknowledged messages the server may send ahead; at least one batch, and far below the pipeline's memory of ids.
@@ -155,14 +156,14 @@ class RabbitBroker:
         where = f"RabbitMQ at {masked(self._url)}"
         try:
             yield
-        except (AuthenticationError, ProbableAuthenticationError) as error:
-            raise StoreMisconfigured(f"{where} refused the credentials of its URL: {error}") from error
+        except (AuthenticationError, ProbableAuthenticationError, ConnectionNotAllowed) as error:
+            raise CredentialsRefused(f"{where} refused the credentials or virtual host of its URL: {error}") from error
         except ChannelPreconditionFailed as error:
             raise StoreMisconfigured(
                 f"{where} holds {EXCHANGE} or {QUEUE} with other properties: delete or rename it: {error}"
             ) from error
         except (AMQPError, ChannelInvalidStateError, *CONNECTION_EXCEPTIONS, OSError, TimeoutError) as error:
-            raise StoreUnavailable(f"{where}: {error or type(error).__name__}") from error
+            raise StoreUnavailable(f"{where}: {str(error) or type(error).__name__}") from error
         except asyncio.CancelledError as error:
             # A closing connection cancels the futures of its pending confirms; that is not our task being cancelled.
             task = asyncio.current_task()

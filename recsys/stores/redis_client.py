@@ -11,7 +11,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from recsys.settings import masked
-from recsys.stores.ports import StoreMisconfigured, StoreUnavailable
+from recsys.stores.ports import CredentialsRefused, StoreUnavailable
 
 
 def connect_redis(url: str, timeout_s: float) -> Redis:
@@ -30,6 +30,6 @@ def redis_errors(url: str) -> Iterator[None]:
     try:
         yield
     except (errors.AuthenticationError, errors.NoPermissionError) as error:
-        raise StoreMisconfigured(f"Redis at {masked(url)} refused the credentials of its URL: {error}") from error
+        raise CredentialsRefused(f"Redis at {masked(url)} refused the credentials of its URL: {error}") from error
     except (errors.RedisError, OSError, TimeoutError) as error:
-        raise StoreUnavailable(f"Redis at {masked(url)}: {error or type(error).__name__}") from error
+        raise StoreUnavailable(f"Redis at {masked(url)}: {str(error) or type(error).__name__}") from error

@@ -139,7 +139,7 @@ def test_every_accepted_interaction_is_logged_exactly_once(system: System, own_r
     reactions = sum(len(pairs) for pairs in accepted.values())
 
     def logged() -> pl.DataFrame:
-        return log.events(epoch).view().collect()
+        return log.events(epoch).read()
 
     wait_until(lambda: logged().filter(pl.col("kind") != "impression").height >= reactions, 60, "everything logged")
     wait_until(lambda: state_of(own_redis, epoch)[0].get("applied") == log.events(epoch).rows, 30, "all applied")

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
 
 from recsys.settings import BACKENDS_FILE, ROOT

@@ -160,7 +160,7 @@ class Rig(System):
 
     def log(self, epoch: int | None = None) -> pl.DataFrame:
         """Rows of the event log on disk, without impressions."""
-        rows = EventLog(log_folder(self.settings)).events(epoch or self.epoch()).view().collect()
+        rows = EventLog(log_folder(self.settings)).events(epoch or self.epoch()).read()
         return rows.filter(pl.col("kind") != "impression")
 
     def wait_counted(self, seconds: float = DRAIN_S, **expected: int) -> None:

@@ -436,7 +436,9 @@ def test_the_documentation_answers(rig: Rig, name: str, path: str) -> None:
     assert rig.http.get(service.url + path).status_code == 200
 
 
-@pytest.mark.xfail(strict=True, reason="/cleanup is one route with two methods: FastAPI warns of a duplicate operation id")
+@pytest.mark.xfail(
+    strict=True, reason="/cleanup is one route with two methods: FastAPI warns of a duplicate operation id"
+)
 def test_the_documentation_is_made_without_a_warning(rig: Rig) -> None:
     rig.http.get(rig.recommendations.url + "/openapi.json")
     assert "Warning" not in rig.recommendations.output

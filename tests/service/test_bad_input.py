@@ -67,7 +67,13 @@ BAD_IDS: Final[dict[str, Any]] = {
     "too long": "x" * (MAX_ID_CHARS + 1),
     "10,000 characters": "x" * 10_000,
 }
-NOT_LISTS: Final[dict[str, Any]] = {"null": None, "text": "known", "number": 1, "object": {"0": "known"}, "false": False}
+NOT_LISTS: Final[dict[str, Any]] = {
+    "null": None,
+    "text": "known",
+    "number": 1,
+    "object": {"0": "known"},
+    "false": False,
+}
 BAD_ACTIONS: Final[dict[str, Any]] = {
     "too few": [],
     "too many": ["like", "like"],
@@ -314,9 +320,7 @@ def hang_up_halfway(service: Service, path: str) -> None:
 
 @pytest.mark.parametrize("head", ["content-length: -1", "content-length: many", "transfer-encoding: nonsense"])
 @TARGETS
-def test_nonsense_headers_are_no_server_error(
-    rig: Rig, name: str, path: str, valid: dict[str, Any], head: str
-) -> None:
+def test_nonsense_headers_are_no_server_error(rig: Rig, name: str, path: str, valid: dict[str, Any], head: str) -> None:
     before = contents(rig)
     service: Service = getattr(rig, name)
     port = int(service.url.rpartition(":")[2])

@@ -130,7 +130,6 @@ async def test_a_cancelled_run_cancels_its_callers() -> None:
     assert [type(outcome) for outcome in outcomes] == [asyncio.CancelledError] * 2
 
 
-@pytest.mark.xfail(strict=True, reason="Batcher: after a cancelled run, what waits is not served until the next submit")
 async def test_callers_behind_a_cancelled_run_are_served() -> None:
     class CancelledOnce(Doubling):
         async def __call__(self, items: Sequence[int]) -> list[int]:
@@ -148,7 +147,6 @@ async def test_callers_behind_a_cancelled_run_are_served() -> None:
         await give_up([behind])
 
 
-@pytest.mark.xfail(strict=True, reason="Batcher: callers beyond the results that run returned wait for ever")
 async def test_too_few_results_are_an_error_for_the_callers_left_over() -> None:
     async def run(items: Sequence[int]) -> list[int]:
         return [2 * item for item in items[:-1]]

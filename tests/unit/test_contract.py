@@ -276,9 +276,6 @@ def test_impossible_stamps_are_replaced(stamps: dict[str, Any], epoch: int, rece
     assert (filled.event_id, filled.epoch, filled.received_at) == ("e", epoch, received_at)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="contract.stamped overwrites a good received_at whenever another stamp is missing"
-)
 @pytest.mark.parametrize("missing", ["event_id", "epoch"])
 def test_good_receipt_is_kept_when_another_stamp_is_missing(missing: str) -> None:
     stamps = without({"event_id": "e", "epoch": 3, "received_at": NOW - 60}, missing)

@@ -6,7 +6,6 @@ from fractions import Fraction
 from math import ceil
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -109,7 +108,6 @@ def test_a_share_is_rounded_up() -> None:
     assert fair_top(np.arange(100, dtype=np.int32), genres, 10).tolist() == [0, *range(2, 11)]
 
 
-@pytest.mark.xfail(strict=True, reason="fair_top: a whole-number share summed from thirds is rounded up to one more")
 def test_a_whole_share_is_not_rounded_up() -> None:
     names = ["bcd", "bc", "ab", "acd", "abc", "bcd", "bcd", "b"]
     genres = np.array([[genre in of for genre in "abcd"] for of in names])
@@ -117,7 +115,6 @@ def test_a_whole_share_is_not_rounded_up() -> None:
     assert fair_top(order, genres, 6).tolist() == capped_part(order.tolist(), genres, 6) == [0, 1, 2, 3, 5, 7]
 
 
-@pytest.mark.xfail(strict=True, reason="fair_top puts the fill after the capped items, however good: not best first")
 def test_best_first_even_when_places_were_filled() -> None:
     genres = np.array([[genre in of for genre in "abcd"] for of in ["c", "cd", "abd", "a", "b"]])
     top = fair_top(np.arange(5, dtype=np.int32), genres, 3).tolist()
