@@ -24,6 +24,7 @@ from recsys.settings import ROOT
 STOP_S: Final = 10.0
 POLL_S: Final = 0.02
 TAIL_LINES: Final = 15
+QUIET_SHARE: Final = 0.1  # of one core
 ERROR: Final = re.compile(r"\[(error|critical)\b|^Traceback|\bERROR\b|\"level\": \"error\"")
 
 
@@ -150,3 +151,16 @@ async def until(
         if time.monotonic() > deadline:
             raise BenchmarkError(f"not within {seconds:g} s: {what}")
         await asyncio.sleep(pause_s)
+
+
+async def until_quiet(child: Child, seconds: float) -> None:
+    """Until it needs hardly any processor time: what it does in the background is done."""
+    used = child.cpu_s()
+
+    async def quiet() -> bool:
+        nonlocal used
+        await asyncio.sleep(1)
+        before, used = used, child.cpu_s()
+        return used - before < QUIET_SHARE
+
+    await until(quiet, f"{child.name} is at rest", seconds, child)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import platform
+import tempfile
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import psutil
 from rich.markup import escape
 from rich.table import Table
 
 GB: Final = 1e9
+FSYNCS: Final = 200
 
 
 @dataclass(frozen=True)
@@ -76,22 +80,28 @@ class Machine:
     system: str
     python: str
     load_average: float  # of the minute before the run: what others were doing
+    fsync_ms: float  # median time to make 4 kB durable
+    fsync_p95_ms: float
 
     @classmethod
-    def here(cls, load_average: float) -> Machine:
+    def here(cls, folder: Path) -> Machine:
+        """This machine, with its disk below ``folder``."""
+        syncs = _fsync_times_ms(folder)
         return cls(
             cpu=_cpu_model(),
             cores=os.cpu_count() or 1,
             memory_gb=round(psutil.virtual_memory().total / GB, 1),
             system=f"{platform.system()} {platform.release()}",
             python=platform.python_version(),
-            load_average=round(load_average, 1),
+            load_average=round(os.getloadavg()[0], 1),
+            fsync_ms=round(float(np.median(syncs)), 2),
+            fsync_p95_ms=round(float(np.percentile(syncs, 95)), 2),
         )
 
     def __str__(self) -> str:
         return (
             f"{self.cpu}, {self.cores} cores, {self.memory_gb} GB memory, {self.system}, Python {self.python}; "
-            f"load average before the run: {self.load_average}"
+            f"fsync {self.fsync_ms} ms (p95 {self.fsync_p95_ms}); load average before the run: {self.load_average}"
         )
 
 
@@ -118,6 +128,18 @@ class Outcome:
             "failures": [asdict(failure) for failure in self.failures],
             "warnings": self.warnings,
         }
+
+
+def _fsync_times_ms(folder: Path) -> list[float]:
+    times = []
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for _ in range(FSYNCS):
+            file.write(b"x" * 4096)
+            file.flush()
+            begun = time.perf_counter()
+            os.fsync(file.fileno())
+            times.append((time.perf_counter() - begun) * 1000)
+    return times
 
 
 def _cpu_model() -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -43,7 +42,8 @@ async def measure(
 ) -> None:
     """All parts with the first broker, then those that depend on it with each other one."""
     _cancel_on_sigterm()
-    outcome.machine = Machine.here(os.getloadavg()[0])
+    with Workspace(options.folder) as workspace:
+        outcome.machine = Machine.here(workspace.folder)
     for name in brokers:
         chosen = [part for part in parts if name == brokers[0] or part in OF_EACH_BROKER]
         async with AsyncExitStack() as stack:

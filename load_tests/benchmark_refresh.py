@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from load_tests.benchmark_children import BenchmarkError, Child, until
+from load_tests.benchmark_children import BenchmarkError, Child, until, until_quiet
 from load_tests.benchmark_events import K, interactions, log_rows
 from load_tests.benchmark_figures import GB, MEMORY_GB, REFRESH_S, Figure
 from load_tests.benchmark_run import Run
@@ -29,7 +29,6 @@ REPEATS: Final = 10
 INTERVAL_S: Final = 0.05
 READ_S: Final = 900.0
 REFRESH_WITHIN_S: Final = 60.0
-QUIET_CPU_SHARE: Final = 0.1
 SAMPLE_S: Final = 0.002
 
 
@@ -45,7 +44,7 @@ async def refresh(run: Run) -> list[Figure]:
         read_s = time.perf_counter() - pipeline.started
         run.say("waiting for the pipeline to come to rest")
         at_start = pipeline.peak_memory_bytes()
-        await _until_quiet(pipeline)
+        await until_quiet(pipeline, READ_S)
         delays = [await _publish_delay(run, system, pipeline, rows, number) for number in range(REPEATS)]
         peak = pipeline.peak_memory_bytes()
     what = f"on top of {rows:,} rows"
@@ -99,19 +98,6 @@ async def _write_log(run: Run, system: System, rows: int) -> None:
         run.say(f"writing an event log of {rows:,} rows: {events.rows / rows:.0%}")
         await asyncio.sleep(0)
     await system.state.apply(epoch, (0, rows), {}, {})
-
-
-async def _until_quiet(pipeline: Child) -> None:
-    """The vectors of the catalogue are stored in the background after the start."""
-    used = pipeline.cpu_s()
-
-    async def quiet() -> bool:
-        nonlocal used
-        await asyncio.sleep(1)
-        before, used = used, pipeline.cpu_s()
-        return used - before < QUIET_CPU_SHARE
-
-    await until(quiet, "the pipeline is at rest", READ_S, pipeline)
 
 
 async def _publish_delay(run: Run, system: System, pipeline: Child, logged: int, number: int) -> float:

@@ -6,11 +6,13 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
 from load_tests.http_client import Pool, Timings, call
 
+PER_SECOND: Final = 100.0
+CONTROL_PER_SECOND: Final = 10.0
 PATTERNS: Final = ("RIRR", "RRRI", "RIRIR")  # R looks at a list, I reacts to all of it
 LIKE_SHARE: Final = 0.1
 VISITORS: Final = 50  # at a time, as long as answers come fast enough
@@ -27,6 +29,29 @@ def interact_call(user_id: str, item_ids: list[str], actions: list[str]) -> byte
 
 def reactions(rng: random.Random, items: int) -> list[str]:
     return ["like" if rng.random() < LIKE_SHARE else "dislike" for _ in range(items)]
+
+
+async def arrivals(rng: random.Random, per_second: float, seconds: float) -> AsyncIterator[float]:
+    """A Poisson process: the moment at which each next request is due, once it has come."""
+    due = time.perf_counter()
+    end = due + seconds
+    while (due := due + rng.expovariate(per_second)) < end:
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        yield due
+
+
+async def control(bare: Pool, seconds: float) -> Timings:
+    """A few requests to the bare endpoint meanwhile: what a single durable write takes on this machine right now."""
+    timings = Timings()
+
+    async def one(due: float) -> None:
+        status, _ = await bare.send(call("POST", "/publish", b"control"))
+        timings.add(due, status)
+
+    async with asyncio.TaskGroup() as tasks:
+        async for due in arrivals(random.Random(0), CONTROL_PER_SECOND, seconds):
+            tasks.create_task(one(due))
+    return timings
 
 
 class Visitor:
@@ -59,7 +84,7 @@ class Visitor:
 
 
 class Traffic:
-    """Requests start by the clock at random moments (a Poisson process), whatever the answers do.
+    """Requests start by the clock, whatever the answers do.
 
     Latencies count from the moment a request was due, so a slow answer hides nothing and our own delays count too.
     """
@@ -74,14 +99,19 @@ class Traffic:
         self._waiting: list[Visitor] = []
         self._here = 0
 
-    async def run(self, per_second: float, seconds: float) -> None:
-        due = time.perf_counter()
-        end = due + seconds
+    async def run(self, seconds: float) -> None:
         async with asyncio.TaskGroup() as tasks:
-            while (due := due + self._rng.expovariate(per_second)) < end:
-                await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            async for due in arrivals(self._rng, PER_SECOND, seconds):
                 tasks.create_task(self._step(self._next_visitor(), due))
         self.recs.elapsed_s = self.interact.elapsed_s = seconds
+
+    @property
+    def errors(self) -> int:
+        return self.recs.errors + self.interact.errors
+
+    @property
+    def requests(self) -> int:
+        return len(self.recs.seconds) + len(self.interact.seconds)
 
     def _next_visitor(self) -> Visitor:
         if self._waiting and self._here >= VISITORS:

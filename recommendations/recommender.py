@@ -83,9 +83,11 @@ class Recommender:
             choice = self._choose(known, user_id, k, codes[user_id])
             new = encode(choice.positions, SHOWN)
             codes[user_id] += new
-            shown[user_id] = shown.get(user_id, b"") + new
+            if new:
+                shown[user_id] = shown.get(user_id, b"") + new
             choices.append(choice)
-        await self._store.mark_shown(known.epoch, shown)
+        if shown:
+            await self._store.mark_shown(known.epoch, shown)
         self._compact_large(known, codes)
         self._recover("Redis answers again")
         return [self._answer(known, r.user_id, c) for r, c in zip(requests, choices, strict=True)]

