@@ -83,7 +83,16 @@ class Pool:
         self._idle: list[Connection] = []
 
     async def send(self, request: bytes) -> tuple[int, bytes]:
-        connection = self._idle.pop() if self._idle else await Connection.open(self._port)
+        """Repeated on a new connection if the server has just closed the kept one: it does so after a few seconds."""
+        while self._idle:
+            connection = self._idle.pop()
+            try:
+                return await self._send_on(connection, request)
+            except ConnectionError:
+                continue
+        return await self._send_on(await Connection.open(self._port), request)
+
+    async def _send_on(self, connection: Connection, request: bytes) -> tuple[int, bytes]:
         answer = await connection.send(request)
         self._idle.append(connection)
         return answer

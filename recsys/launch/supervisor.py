@@ -20,7 +20,7 @@ HEALTHY_AFTER_S: Final = 60.0
 
 STOP_FIRST, STOP_SECOND, STOP_LAST = range(3)
 # Time between SIGTERM and SIGKILL per stage: all of them end within 5 seconds.
-GRACE_S: Final = {STOP_FIRST: 2.0, STOP_SECOND: 1.5, STOP_LAST: 1.0}
+GRACE_S: Final = {STOP_FIRST: 1.5, STOP_SECOND: 1.3, STOP_LAST: 0.8}
 
 TETHER: Final = Path(__file__).with_name("tether.py")
 
