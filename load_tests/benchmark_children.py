@@ -129,6 +129,10 @@ class Workspace:
         self.stack.callback(child.stop)
         return child
 
+    def cpu_s(self) -> float:
+        """Processor time of the children that run."""
+        return sum(child.cpu_s() for child in self._children)
+
     def errors(self) -> list[str]:
         """What the children logged as errors."""
         return [f"{child.name}: {line}" for child in self._children for line in child.error_lines()]

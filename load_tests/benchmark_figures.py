@@ -55,6 +55,7 @@ class Figure:
     unit: str = ""
     budget: Budget | None = None
     detail: str = ""
+    others: float = 0.0  # share of the processors that everybody else used meanwhile
 
     @property
     def verdict(self) -> str:
@@ -156,16 +157,18 @@ WORDS: Final = {"aim": "ok, aim reached", "ok": "ok", "missed": "missed", "": "-
 
 
 def table(outcome: Outcome) -> Table:
-    grid = Table(show_lines=True)
-    for name in ("what", "measured", "budget", "aim", "verdict"):
+    grid = Table(show_lines=True, caption="others: share of the processors that went to other programs meanwhile")
+    for name in ("what", "others", "measured", "budget", "aim", "verdict"):
         grid.add_column(name, justify="left" if name == "what" else "right", overflow="fold")
     for figure in outcome.figures:
-        detail = f"\n[dim]{escape(figure.detail)}[/dim]" if figure.detail else ""
         limits = _limits(figure)
         verdict = f"[{STYLES[figure.verdict]}]{WORDS[figure.verdict]}[/]" if figure.verdict else "-"
-        grid.add_row(escape(figure.what) + detail, _amount(figure.value, figure.unit), *limits, verdict)
+        what = f"{escape(figure.what)}\n[dim]{escape(figure.detail)}[/dim]"
+        grid.add_row(what, f"{figure.others:.0%}", _amount(figure.value, figure.unit), *limits, verdict)
     for failure in outcome.failures:
-        grid.add_row(f"{failure.part}\n[dim]{escape(failure.reason)}[/dim]", "-", "-", "-", "[bold red]not measured[/]")
+        grid.add_row(
+            f"{failure.part}\n[dim]{escape(failure.reason)}[/dim]", "", "-", "-", "-", "[bold red]not measured[/]"
+        )
     return grid
 
 

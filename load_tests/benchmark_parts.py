@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Final
 
 from redis.exceptions import RedisError
@@ -16,6 +17,7 @@ from load_tests.benchmark_children import BenchmarkError, Workspace
 from load_tests.benchmark_drain import drain
 from load_tests.benchmark_figures import Failure, Figure, Machine, Outcome
 from load_tests.benchmark_live import freshness, latency
+from load_tests.benchmark_noise import Moment
 from load_tests.benchmark_ratio import interact, recs
 from load_tests.benchmark_refresh import refresh
 from load_tests.benchmark_run import Options, Part, Run, Screen
@@ -61,17 +63,19 @@ async def measure(
 
 async def _measure_one(run: Run) -> None:
     outcome = run.outcome
-    begun = time.perf_counter()
+    begun = Moment.now(run.workspace)
     try:
-        outcome.figures += await MEASURES[run.part](run)
+        figures = await MEASURES[run.part](run)
+        share = round(begun.others_until(Moment.now(run.workspace)), 2)
+        outcome.figures += [replace(figure, others=share) for figure in figures]
     except EXPECTED as error:
         outcome.failures.append(Failure(f"{run.part}, {run.broker.label}", _sentence(error)))
     except ExceptionGroup as group:
-        expected, others = group.split(EXPECTED)
-        if expected is None or others is not None:
+        expected, unexpected = group.split(EXPECTED)
+        if expected is None or unexpected is not None:
             raise
         outcome.failures.append(Failure(f"{run.part}, {run.broker.label}", _sentence(_first(expected))))
-    run.screen.line(f"{run.part}, {run.broker.label}: {time.perf_counter() - begun:.0f} s")
+    run.screen.line(f"{run.part}, {run.broker.label}: {time.perf_counter() - begun.at:.0f} s")
 
 
 def _sentence(error: BaseException) -> str:

@@ -23,7 +23,7 @@ from recsys.stores.event_log import EventLog
 LOG_ITEMS: Final = 60_000
 PART_ROWS: Final = 100_000
 CHUNK_ITEMS: Final = 5_000
-BYTES_PER_ROW: Final = 40  # on disk, generously
+BYTES_PER_ROW: Final = 20  # on disk, generously
 NEW_ROWS: Final = 10_000
 REPEATS: Final = 10
 INTERVAL_S: Final = 0.05

@@ -124,6 +124,10 @@ class Timings:
         self.seconds.append(time.perf_counter() - begun)
         self.errors += status != 200
 
+    def slices_ms(self, percent: float, parts: int) -> list[float]:
+        """The percentile of each of so many equal parts of the run, one after the other."""
+        return [float(np.percentile(part, percent)) * 1000 for part in np.array_split(self.seconds, parts)]
+
     @property
     def per_second(self) -> float:
         return len(self.seconds) / self.elapsed_s

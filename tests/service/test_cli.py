@@ -83,6 +83,7 @@ def test_help_names_every_command(rig: Rig) -> None:
 
 
 def test_stats(rig: Rig) -> None:
+    wait_until_everything_is_logged(rig)
     done = command("stats", env=rig.env)
     assert done.returncode == 0, done.stderr
     rows = {
@@ -99,6 +100,7 @@ def test_stats(rig: Rig) -> None:
 
 
 def test_export_writes_every_row(rig: Rig, tmp_path: Path) -> None:
+    wait_until_everything_is_logged(rig)
     target = tmp_path / "log.csv"
     done = command("export", "--csv", str(target), env=rig.env)
     assert done.returncode == 0, done.stderr
@@ -158,6 +160,7 @@ def test_a_store_that_is_away_is_one_sentence(rig: Rig) -> None:
 
 
 def test_once_drains_what_is_queued_publishes_and_exits(rig: Rig) -> None:
+    wait_until_everything_is_logged(rig)
     with pipeline_stopped(rig):
         before = rig.counters()
         for n in range(5):
@@ -190,20 +193,20 @@ class Contents:
 def contents(rig: Rig) -> Contents:
     async def read(state: RedisState) -> Contents:
         epoch = await state.current()
-        raw = state._client
+        raw: Any = state._client
 
         def key(name: str) -> str:
             return f"{rig.settings.key_prefix}:{epoch}:{name}"
 
-        users: dict[bytes, bytes] = await raw.hgetall(key("users"))  # type: ignore[misc]
+        users = await raw.hgetall(key("users"))
         return Contents(
             epoch=epoch,
             catalogue=[record for chunk in await state.since(epoch, 0) for record in chunk],
             counters=await state.counters(epoch),
             users={user.decode(): set(np.frombuffer(codes, "<u4").tolist()) for user, codes in users.items()},
             artifacts=arrays_of(await state.fetch(epoch)),
-            top_lists=await raw.hgetall(key("top")),  # type: ignore[misc]
-            deck=set(await raw.lrange(key("deck"), 0, -1)),  # type: ignore[misc]
+            top_lists=await raw.hgetall(key("top")),
+            deck=set(await raw.lrange(key("deck"), 0, -1)),
         )
 
     return rig.ask(read)
@@ -214,7 +217,8 @@ def wait_until_everything_is_logged(rig: Rig) -> None:
 
     async def caught_up(state: RedisState) -> bool:
         epoch = await state.current()
-        users: list[bytes] = await state._client.hvals(f"{rig.settings.key_prefix}:{epoch}:users")  # type: ignore[misc]
+        raw: Any = state._client
+        users = await raw.hvals(f"{rig.settings.key_prefix}:{epoch}:users")
         shown = sum(int((np.frombuffer(codes, "<u4") & 3 == SHOWN).sum()) for codes in users)
         return shown == (await state.counters(epoch))["impressions"]
 

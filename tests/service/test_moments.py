@@ -202,6 +202,23 @@ async def test_artifacts_of_an_ended_epoch_are_not_taken_for_those_of_the_next(
     assert (known.artifacts, len(known.catalogue)) == (None, 0)
 
 
+@pytest.mark.xfail(
+    strict=True, reason="what one worker shows, another learns of only after mark_shown: both read the same codes"
+)
+async def test_one_user_asks_two_workers_at_the_same_time(recommender: Recommender, store: Interrupted) -> None:
+    await recommender.add_items(AddItems(item_ids=ids("item", 40)))
+    other = Recommender(store.state, recommender._impressions, seed=0)
+    lists: list[str] = []
+
+    async def ask_the_other() -> None:
+        lists.extend(await listed(other))
+
+    store.before["mark_shown"] = ask_the_other
+    lists += await listed(recommender)
+    assert len(lists) == 20
+    assert len(set(lists)) == 20
+
+
 async def test_the_deck_runs_out(recommender: Recommender, store: Interrupted) -> None:
     """Without a pipeline nobody refills it."""
     await recommender.add_items(AddItems(item_ids=ids("item", 100)))

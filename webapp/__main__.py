@@ -1,0 +1,27 @@
+"""``python -m webapp``"""
+
+import os
+import sys
+from pathlib import Path
+
+from recsys.logs import configure_logs
+from recsys.settings import Settings
+from webapp.app import create_app
+from webapp.catalogue import SHIPPED, CatalogueError
+from webapp.server import serve
+
+
+def main() -> None:
+    settings = Settings()
+    configure_logs(settings, "webapp")
+    try:
+        app = create_app(settings, Path(os.environ.get("CATALOGUE") or SHIPPED))
+        serve(app, settings.listen_host, settings.webapp_port)
+    except CatalogueError as error:
+        sys.exit(f"webapp: {error}")
+    except OSError as error:
+        sys.exit(f"webapp: cannot start: {error}")
+
+
+if __name__ == "__main__":
+    main()
