@@ -20,7 +20,7 @@ from recsys.contract import INTERACT_TOPIC, Interact
 from recsys.settings import Settings
 from recsys.stores.connect import open_broker, open_state
 from recsys.stores.ports import Broker, Epochs, StoreUnavailable
-from recsys.web import MIB, add_web_basics, body_schema, health, parse_body
+from recsys.web import add_web_basics, body_schema, health, parse_body
 
 log = structlog.get_logger()
 
@@ -92,22 +92,16 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="Event collector", lifespan=lifespan)
     add_web_basics(app)
-    app.add_middleware(
-        CORSMiddleware, allow_origins=settings.cors_origins.split(","), allow_methods=["*"], allow_headers=["*"]
-    )
+    origins = [origin.strip() for origin in settings.cors_origins.split(",")]
+    app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
 
     @app.get("/healthcheck", summary="200 once events can be published")
     async def healthcheck() -> Response:
         return await health(collector.check)
 
-    @app.post(
-        "/interact",
-        summary="Take a user's likes and dislikes",
-        openapi_extra=body_schema(Interact),
-        max_body_size=settings.max_body_mib * MIB,
-    )
+    @app.post("/interact", summary="Take a user's likes and dislikes", openapi_extra=body_schema(Interact))
     async def interact(request: Request) -> Response:
-        await collector.accept(await parse_body(request, Interact))
+        await collector.accept(await parse_body(request, Interact, settings.max_body_mib))
         return Response(b'{"status":"ok"}', media_type="application/json")
 
     return app

@@ -10,6 +10,7 @@ import numpy as np
 from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi import Path as PathParameter
 from fastapi.responses import Response
+from pydantic_core import to_json
 
 from recommendations.impressions import ImpressionRecorder
 from recommendations.knowledge import Knowledge
@@ -17,7 +18,7 @@ from recommendations.recommender import Recommender
 from recsys.contract import DEFAULT_K, ID_PATTERN, MAX_ID_CHARS, MAX_K, AddItems, RecsRequest
 from recsys.settings import Settings
 from recsys.stores.connect import open_broker, open_state
-from recsys.web import MIB, add_web_basics, body_schema, health, parse_body, parse_parameters
+from recsys.web import add_web_basics, body_schema, health, parse_body, parse_parameters
 
 DESCRIPTION = """
 `GET /recs/{user_id}?k=10&explain=false` answers `{"item_ids": [...]}`, best first; with `explain=true` also
@@ -46,32 +47,28 @@ def create_app(settings: Settings) -> FastAPI:
     async def healthcheck() -> Response:
         return await health(recommender.check)
 
-    @app.api_route("/cleanup", methods=["GET", "POST"], summary="Forget everything; archive the event log")
+    @app.get("/cleanup", summary="Forget everything; archive the event log")
+    @app.post("/cleanup", summary="Forget everything; archive the event log")
     async def cleanup() -> dict[str, Any]:
         return {"status": "ok", "epoch": await recommender.cleanup()}
 
-    @app.post(
-        "/add_items",
-        summary="Insert or update items",
-        openapi_extra=body_schema(AddItems),
-        max_body_size=settings.max_body_mib * MIB,
-    )
+    @app.post("/add_items", summary="Insert or update items", openapi_extra=body_schema(AddItems))
     async def add_items(request: Request) -> dict[str, Any]:
-        added, updated = await recommender.add_items(await parse_body(request, AddItems))
+        added, updated = await recommender.add_items(await parse_body(request, AddItems, settings.max_body_mib))
         return {"status": "ok", "added": added, "updated": updated}
 
     async def recs(request: Request) -> Response:
         wanted = parse_parameters(request, RecsRequest)
         answer = await recommender.recommend(wanted.user_id, wanted.k)
-        sources = b',"sources":["' + '","'.join(answer.sources).encode() + b'"]' if wanted.explain else b""
+        sources = b',"sources":' + to_json(answer.sources) if wanted.explain else b""
         body = b'{"item_ids":[' + b",".join(answer.ids_json) + b"]" + sources + b"}"
         return Response(body, media_type="application/json")
 
     # A plain Starlette route: FastAPI's handling of parameters would cost as much as choosing the list. The id takes
     # the rest of the path, so that one with a slash gets an answer that names the field.
-    app.add_route("/recs/{user_id:path}", recs)
+    app.add_route("/recs/{user_id:rest}", recs, methods=["GET"])
 
-    @app.get("/similar/{item_id:path}", summary="Items nearest to this one by their published vectors")
+    @app.get("/similar/{item_id:rest}", summary="Items nearest to this one by their published vectors")
     async def similar(item_id: Id, k: K = DEFAULT_K) -> dict[str, Any]:
         known = await recommender.knowledge()
         position = known.catalogue.index.get(item_id)

@@ -45,16 +45,21 @@ class ImpressionRecorder:
 
     async def _flush_until_empty(self) -> None:
         pause_s = self._flush_s
-        while self._slates:
-            await asyncio.sleep(pause_s)
-            try:
-                await self.flush()
-                pause_s = self._flush_s
-            except StoreError as error:
-                pause_s = RETRY_S
-                self._drop_oldest()
-                log.error("impressions wait for the broker", waiting=len(self._slates), error=str(error))
-        self._task = None
+        try:
+            while self._slates:
+                await asyncio.sleep(pause_s)
+                pause_s = self._flush_s if await self._flushed() else RETRY_S
+        finally:
+            self._task = None
+
+    async def _flushed(self) -> bool:
+        try:
+            await self.flush()
+        except StoreError as error:
+            self._drop_oldest()
+            log.error("impressions wait for the broker", waiting=len(self._slates), error=str(error))
+            return False
+        return True
 
     async def flush(self) -> None:
         """Publish everything recorded so far; what could not be published stays."""

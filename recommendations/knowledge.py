@@ -37,6 +37,13 @@ class Knowledge:
             self._view = (key, build_view(self.catalogue, self.artifacts))
         return self._view[1]
 
+    def fits(self, artifacts: Artifacts | None) -> bool:
+        """Whether the artifacts speak only of items and genres of this catalogue."""
+        if artifacts is None:
+            return True
+        genres = len(self.catalogue.genre_names)
+        return len(artifacts.mean) <= len(self.catalogue) and len(artifacts.genre_rate) <= genres
+
     def ids_json(self) -> list[bytes]:
         """Each item id as JSON, by position."""
         for item_id in self.catalogue.ids[len(self._ids_json) :]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -71,39 +71,49 @@ class Recommender:
             return self._serve_from_memory(requests, error)
 
     async def _serve_from_store(self, requests: Sequence[Request]) -> list[Answer]:
-        places = sum(_explore_places(request.k) + SPARE_CARDS for request in requests)
-        page = await self._open_page([request.user_id for request in requests], places - len(self._known.hand))
-        known = self._known
-        known.hand.extend(page.cards)
-        # A user who asks twice at once gets two different lists: the second choice sees the first.
-        codes = {request.user_id: code for request, code in zip(requests, page.codes, strict=True)}
-        shown: dict[str, bytes] = {}
-        choices = []
-        for user_id, k in ((request.user_id, request.k) for request in requests):
-            choice = self._choose(known, user_id, k, codes[user_id])
-            new = encode(choice.positions, SHOWN)
-            codes[user_id] += new
-            if new:
-                shown[user_id] = shown.get(user_id, b"") + new
-            choices.append(choice)
-        if shown:
-            await self._store.mark_shown(known.epoch, shown)
-        self._compact_large(known, codes)
+        served: dict[int, Answer] = {}
+        while left := {n: request for n, request in enumerate(requests) if n not in served}:
+            served |= await self._serve_round(left)
         self._recover("Redis answers again")
-        return [self._answer(known, r.user_id, c) for r, c in zip(requests, choices, strict=True)]
+        return [served[n] for n in range(len(requests))]
 
-    async def _open_page(self, users: Sequence[str], cards: int) -> Page:
-        """A page of the epoch and catalogue that ``self._known`` then holds."""
+    async def _serve_round(self, requests: Mapping[int, Request]) -> dict[int, Answer]:
+        """Answers to all requests but those of users whose state moved on meanwhile: they are chosen anew."""
+        users = list(dict.fromkeys(request.user_id for request in requests.values()))
+        places = sum(_explore_places(request.k) + SPARE_CARDS for request in requests.values())
+        known, page = await self._open_page(users, places - len(self._known.hand))
+        known.hand.extend(page.cards)
+        before = dict(zip(users, page.codes, strict=True))
+        codes = dict(before)
+        choices: dict[int, Choice] = {}
+        for number, request in requests.items():
+            # A user who asks twice at once gets two different lists: the second choice sees the first.
+            choices[number] = self._choose(known, request.user_id, request.k, codes[request.user_id])
+            codes[request.user_id] += encode(choices[number].positions, SHOWN)
+        shown = {user: (len(before[user]), codes[user][len(before[user]) :]) for user in users}
+        moved = await self._store.mark_shown(known.epoch, {user: new for user, new in shown.items() if new[1]})
+        self._compact_large(known, {user: code for user, code in codes.items() if user not in moved})
+        return {
+            number: self._answer(known, request.user_id, choices[number])
+            for number, request in requests.items()
+            if request.user_id not in moved
+        }
+
+    async def _open_page(self, users: Sequence[str], cards: int) -> tuple[Knowledge, Page]:
+        """A page, and what is known of its epoch with at least its catalogue."""
         while True:
-            page = await self._store.open_page(self._known.epoch, users, max(cards, 0))
-            if page.epoch != self._known.epoch:
+            known = self._known
+            page = await self._store.open_page(known.epoch, users, max(cards, 0))
+            if page.epoch != known.epoch:
                 await self.begin(page.epoch)
-                continue
-            if page.catalogue_chunks > self._known.catalogue.chunks:
-                await self._read_catalogue()
-            if page.artifacts_version != self._known.version and self._loading is None:
-                self._loading = asyncio.create_task(self._load_artifacts(self._known))
-            return page
+            elif page.catalogue_chunks > known.catalogue.chunks:
+                await self._read_catalogue(known)
+            # While we waited a cleanup may have ended the epoch; then the page is void.
+            if self._known is known and known.catalogue.chunks >= page.catalogue_chunks:
+                break
+        if page.artifacts_version != known.version and self._loading is None:
+            self._loading = asyncio.create_task(self._load_artifacts(known))
+        return known, page
 
     def _choose(self, known: Knowledge, user_id: str, k: int, codes: bytes) -> Choice:
         rng = self._random.of(user_id, len(codes))
@@ -137,35 +147,45 @@ class Recommender:
             log.warning(message)
         self._degraded = False
 
-    def _compact_large(self, known: Knowledge, codes: dict[str, bytes]) -> None:
+    def _compact_large(self, known: Knowledge, codes: Mapping[str, bytes]) -> None:
         limit = 4 * (2 * len(known.catalogue) + COMPACT_ABOVE)
         for user_id, code in codes.items():
             if len(code) > limit:
-                task = asyncio.create_task(self._store.compact(known.epoch, user_id, code, compacted(code)))
+                task = asyncio.create_task(self._compact(known.epoch, user_id, code))
                 self._compacting.add(task)
                 task.add_done_callback(self._compacting.discard)
+
+    async def _compact(self, epoch: int, user_id: str, code: bytes) -> None:
+        try:
+            await self._store.compact(epoch, user_id, code, compacted(code))
+        except (StoreError, EpochOver) as error:
+            log.warning("a user's state was not compacted", error=str(error))
 
     async def begin(self, epoch: int) -> None:
         """Forget the epoch held and learn this one."""
         async with self._syncing:
             if self._known.epoch != epoch:
-                fresh = Knowledge(epoch)
+                # The artifacts first: the catalogue read after them holds every item that they are about.
+                fresh = Knowledge(epoch, artifacts=await self._store.fetch(epoch))
                 for chunk in await self._store.since(epoch, 0):
                     fresh.catalogue.extend(chunk)
-                fresh.artifacts = await self._store.fetch(epoch)
+                if not fresh.fits(fresh.artifacts):
+                    fresh.artifacts = None
                 self._known = fresh
                 log.info("epoch begun", epoch=epoch, items=len(fresh.catalogue), artifacts=fresh.version)
 
-    async def _read_catalogue(self) -> None:
+    async def _read_catalogue(self, known: Knowledge) -> None:
         async with self._syncing:
-            known = self._known
             for chunk in await self._store.since(known.epoch, known.catalogue.chunks):
                 known.catalogue.extend(chunk)
 
     async def _load_artifacts(self, known: Knowledge) -> None:
         """In the background: requests go on with the artifacts held until the new ones are ready."""
         try:
-            known.artifacts = await self._store.fetch(known.epoch) or known.artifacts
+            fetched = await self._store.fetch(known.epoch)
+            await self._read_catalogue(known)
+            if fetched is not None and known.fits(fetched):
+                known.artifacts = fetched
         except StoreError as error:
             log.error("artifacts not loaded", error=str(error))
         finally:
@@ -174,9 +194,11 @@ class Recommender:
     async def add_items(self, body: AddItems) -> tuple[int, int]:
         """Insert or update; returns how many items are new and how many changed."""
         while True:
-            await self._open_page((), 0)
-            known = self._known
+            known, _ = await self._open_page((), 0)
             changes = known.catalogue.changes(body.records())
+            if not body.genres:
+                # Sent without genres: those of known items stay as they are.
+                changes = [record for record in changes if record.id not in known.catalogue.index]
             new = [record.id for record in changes if record.id not in known.catalogue.index]
             if not changes:
                 return 0, 0
@@ -185,7 +207,7 @@ class Recommender:
                 await self._store.add(known.epoch, changes, [new[i] for i in rng.permutation(len(new))])
             except EpochOver:
                 continue
-            await self._read_catalogue()
+            await self._read_catalogue(known)
             return len(new), len(changes) - len(new)
 
     async def cleanup(self) -> int:

@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     max_body_mib: int = Field(64, gt=0, description="larger request bodies get a 413")
     cors_origins: str = Field("*", description="origins that browsers may call the collector from, comma separated")
 
-    seed: int = Field(0, description="seed of all randomness in rankings")
+    seed: int = Field(0, ge=0, description="seed of all randomness in rankings")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
     log_json: bool = Field(False, description="one JSON object per log line instead of text")
 

@@ -19,7 +19,8 @@ from recsys.stores.ports import StoreError
 from regular_pipeline import service
 
 app = typer.Typer(help=__doc__, add_completion=False, pretty_exceptions_enable=False)
-console = Console()
+console = Console(soft_wrap=True, markup=False, highlight=False)
+console_error = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
 Epoch = Annotated[int | None, typer.Option(help="an epoch of the log; the latest if not given")]
 
 
@@ -83,7 +84,7 @@ async def _until_signalled(work: Coroutine[Any, Any, Any]) -> Any:
 
 
 def _fail(error: Exception) -> None:
-    Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False)
+    console_error.print(f"error: {error}", style="red")
     raise typer.Exit(1)
 
 

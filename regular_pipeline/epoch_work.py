@@ -51,7 +51,7 @@ class EpochWork:
         await self.read_catalogue(store)
         for rows in self.items.frames(len(self.catalogue.history)):
             records = [ItemRecord(id=row["item_id"], genres=tuple(row["genres"])) for row in rows.to_dicts()]
-            await store.add(self.epoch, records, [record.id for record in records])
+            await store.add(self.epoch, records, [])
         await self.read_catalogue(store)
 
     async def settle(self, ledger: Ledger, kinds: Sequence[str] = REACTIONS) -> None:

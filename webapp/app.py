@@ -20,10 +20,10 @@ from werkzeug.wrappers import Response as AnyResponse
 from recsys.settings import Settings
 from webapp import pages, pictures, reactions
 from webapp.catalogue import read_catalogue
+from webapp.parts import EXTENSION, Site, wants_json
 from webapp.people import Person, load_secret
 from webapp.reaction_store import ReactionStore
 from webapp.services import ServiceDown, Services
-from webapp.site import EXTENSION, Site, wants_json
 from webapp.texts import text
 
 log = structlog.get_logger()

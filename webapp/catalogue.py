@@ -98,7 +98,9 @@ class Catalogue:
 
 def _plain(text: str) -> str:
     """Small letters, digits and single spaces: "Amélie!" is found as "amelie"."""
-    letters = unicodedata.normalize("NFKD", text.casefold().replace("'", "").replace("\N{RIGHT SINGLE QUOTATION MARK}", ""))
+    letters = unicodedata.normalize(
+        "NFKD", text.casefold().replace("'", "").replace("\N{RIGHT SINGLE QUOTATION MARK}", "")
+    )
     return " ".join("".join(c if c.isalnum() else " " for c in letters if not unicodedata.combining(c)).split())
 
 

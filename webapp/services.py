@@ -101,6 +101,7 @@ class Services:
         try:
             return self.catalogue().epoch
         except ServiceDown:
+            self._epoch_asked_at = time.monotonic()
             return self._epoch
 
     def react(self, user_id: str, item_id: str, action: str) -> None:

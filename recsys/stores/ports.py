@@ -69,7 +69,7 @@ class Broker(Protocol):
         """Forget these messages for good."""
 
     async def depth(self) -> int:
-        """Messages held: waiting, or fetched and not acked."""
+        """Messages that wait. Those fetched and not acked may or may not be among them."""
 
     async def ping(self) -> None:
         """Raise StoreUnavailable or StoreMisconfigured unless messages can be published."""
@@ -107,13 +107,17 @@ class ServingStore(Protocol):
     async def open_page(self, epoch: int, users: Sequence[str], cards: int) -> Page:
         """One round trip. If ``Page.epoch`` is not ``epoch``, codes and cards are void."""
 
-    async def mark_shown(self, epoch: int, codes: Mapping[str, bytes]) -> None:
-        """Append to each user's codes. Raises EpochOver."""
+    async def mark_shown(self, epoch: int, codes: Mapping[str, tuple[int, bytes]]) -> set[str]:
+        """Append to each user's codes the new ones, unless their length is no longer the one given.
+
+        Returns the users to whom that happened: somebody else appended meanwhile. Raises EpochOver.
+        """
 
     async def compact(self, epoch: int, user: str, old: bytes, new: bytes) -> None:
         """Replace a user's codes if they still are ``old``."""
 
-    async def ping(self) -> None: ...
+    async def ping(self) -> None:
+        """Raise StoreUnavailable unless state can be written."""
 
 
 class CatalogueStore(Protocol):

@@ -47,8 +47,8 @@ class _Session:
 
     async def consume(self) -> None:
         if not self.consuming:
-            self.consuming = True
             await self.queue.consume(self.inbox.put)
+            self.consuming = True
 
 
 class RabbitBroker:
@@ -116,13 +116,10 @@ class RabbitBroker:
             async with asyncio.timeout(self._timeout_s):
                 session = await self._live_session()
                 state = await session.channel.declare_queue(QUEUE, passive=True)
-        unacked = session.inbox.qsize()
-        return (state.declaration_result.message_count or 0) + unacked
+        return state.declaration_result.message_count or 0
 
     async def ping(self) -> None:
-        with self._errors():
-            async with asyncio.timeout(self._timeout_s):
-                await self._live_session()
+        await self.depth()
 
     async def close(self) -> None:
         if self._session is not None and not self._session.connection.is_closed:

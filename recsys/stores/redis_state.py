@@ -70,7 +70,21 @@ end
 return 1
 """
 
-_MARK_SHOWN = _GUARD + "local first = 2" + _APPEND_CODES
+_MARK_SHOWN = (
+    _GUARD
+    + """
+local moved = {}
+for i = 2, #ARGV, 3 do
+  local codes = redis.call('HGET', KEYS[2], ARGV[i]) or ''
+  if #codes == tonumber(ARGV[i + 1]) then redis.call('HSET', KEYS[2], ARGV[i], codes .. ARGV[i + 2])
+  else moved[#moved + 1] = ARGV[i] end
+end
+return moved
+"""
+)
+
+# Writes what is there: a server that is full or read-only refuses it.
+_PING = "redis.call('SET', KEYS[1], redis.call('GET', KEYS[1]) or ARGV[1])"
 
 _COMPACT = (
     _GUARD
@@ -139,9 +153,9 @@ class RedisState:
         with redis_errors(self._url):
             return await compiled(keys=keys, args=args)
 
-    async def _write(self, script: str, epoch: int, names: Sequence[str], *args: Any) -> int:
-        answer = int(await self._run(script, epoch, names, epoch, *args))
-        if answer < 0:
+    async def _write(self, script: str, epoch: int, names: Sequence[str], *args: Any) -> Any:
+        answer = await self._run(script, epoch, names, epoch, *args)
+        if answer == -1:
             raise EpochOver(f"epoch {epoch} has ended")
         return answer
 
@@ -174,15 +188,17 @@ class RedisState:
             cards=[card.decode() for card in dealt],
         )
 
-    async def mark_shown(self, epoch: int, codes: Mapping[str, bytes]) -> None:
-        await self._write(_MARK_SHOWN, epoch, (USERS,), *_flat(codes))
+    async def mark_shown(self, epoch: int, codes: Mapping[str, tuple[int, bytes]]) -> set[str]:
+        if not codes:
+            return set()
+        args = [part for user, (length, new) in codes.items() for part in (user, length, new)]
+        return {user.decode() for user in await self._write(_MARK_SHOWN, epoch, (USERS,), *args)}
 
     async def compact(self, epoch: int, user: str, old: bytes, new: bytes) -> None:
         await self._write(_COMPACT, epoch, (USERS,), user, old, new)
 
     async def ping(self) -> None:
-        with redis_errors(self._url):
-            await self._client.ping()
+        await self._run(_PING, 0, (), int(time.time()))
 
     # CatalogueStore
 
@@ -212,7 +228,7 @@ class RedisState:
         self, epoch: int, rows: tuple[int, int], counters: Mapping[str, int], codes: Mapping[str, bytes]
     ) -> bool:
         args = (*rows, len(counters), *_flat(counters), *_flat(codes))
-        return await self._write(_APPLY, epoch, (USERS, COUNTERS), *args) == 1
+        return bool(await self._write(_APPLY, epoch, (USERS, COUNTERS), *args))
 
     async def counters(self, epoch: int) -> dict[str, int]:
         with redis_errors(self._url):

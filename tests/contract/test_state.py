@@ -69,7 +69,7 @@ async def test_concurrent_cleanups_give_different_epochs(state: RedisState) -> N
 
 async def test_a_new_epoch_knows_nothing_of_the_old_one(state: RedisState, epoch: int) -> None:
     await state.add(epoch, [record("a", "Drama")], ["a"])
-    await state.mark_shown(epoch, {"u": b"1234"})
+    await state.mark_shown(epoch, {"u": (0, b"1234")})
     await state.apply(epoch, (0, 5), {"likes": 5}, {"u": b"5678"})
     await state.publish(epoch, artifacts("1"), {"*": ["a"]})
     following = await state.begin_next()
@@ -88,7 +88,7 @@ async def test_late_work_of_an_ended_epoch_changes_nothing(
     late = [
         state.add(epoch, [record("a")], ["a"]),
         state.add_cards(epoch, ["a"]),
-        state.mark_shown(epoch, {"u": b"1234"}),
+        state.mark_shown(epoch, {"u": (0, b"1234")}),
         state.compact(epoch, "u", b"", b"1234"),
         state.apply(epoch, (0, 1), {"likes": 1}, {}),
         state.publish(epoch, artifacts("1"), {}),
@@ -116,8 +116,8 @@ async def test_a_page_of_another_epoch_deals_no_cards(state: RedisState, epoch: 
 
 async def test_a_page_holds_users_in_order_catalogue_version_and_cards(state: RedisState, epoch: int) -> None:
     await state.add(epoch, [record("a"), record("b")], ["b", "a"])
-    await state.mark_shown(epoch, {"u": b"1111", "v": b"2222"})
-    await state.mark_shown(epoch, {"u": b"3333"})
+    await state.mark_shown(epoch, {"u": (0, b"1111"), "v": (0, b"2222")})
+    await state.mark_shown(epoch, {"u": (4, b"3333")})
     await state.publish(epoch, artifacts("7.2"), {})
     page = await state.open_page(epoch, ["v", "nobody", "u"], 1)
     assert page.codes == [b"2222", b"", b"11113333"]
@@ -132,7 +132,7 @@ async def test_every_card_is_dealt_once(state: RedisState, epoch: int) -> None:
 
 
 async def test_a_compaction_loses_no_code_that_was_appended_meanwhile(state: RedisState, epoch: int) -> None:
-    await state.mark_shown(epoch, {"u": b"11112222"})
+    await state.mark_shown(epoch, {"u": (0, b"11112222")})
     await state.compact(epoch, "u", b"11112222", b"2222")
     await state.compact(epoch, "u", b"11112222", b"9999")
     assert (await state.open_page(epoch, ["u"], 0)).codes == [b"2222"]
@@ -171,7 +171,7 @@ async def test_artifacts_switch_as_a_whole(state: RedisState, epoch: int, each_r
 
 async def test_many_users_in_one_page(state: RedisState, epoch: int) -> None:
     users = [uuid.uuid4().hex for _ in range(256)]
-    await state.mark_shown(epoch, {user: user.encode()[:4] for user in users})
+    await state.mark_shown(epoch, {user: (0, user.encode()[:4]) for user in users})
     assert (await state.open_page(epoch, users, 0)).codes == [user.encode()[:4] for user in users]
 
 
@@ -187,3 +187,23 @@ async def test_a_server_that_is_away_is_named(settings: Settings) -> None:
 def test_an_unknown_scheme_says_what_to_write(settings: Settings) -> None:
     with pytest.raises(StoreMisconfigured, match="REDIS_URL"):
         open_state(settings.model_copy(update={"redis_url": "http://localhost"}))
+
+
+async def test_of_two_writers_who_read_the_same_the_second_is_told(state: RedisState, epoch: int) -> None:
+    assert await state.mark_shown(epoch, {"u": (0, b"1111"), "v": (0, b"2222")}) == set()
+    assert await state.mark_shown(epoch, {"u": (0, b"3333"), "w": (0, b"4444")}) == {"u"}
+    assert (await state.open_page(epoch, ["u", "v", "w"], 0)).codes == [b"1111", b"2222", b"4444"]
+
+
+async def test_a_server_that_takes_no_writes_does_not_pass_for_well(
+    settings: Settings, each_redis: RedisServer
+) -> None:
+    async with Redis.from_url(each_redis.url) as client:
+        await client.config_set("maxmemory", "1")
+        state = open_state(settings.model_copy(update={"redis_url": each_redis.url}))
+        try:
+            with pytest.raises(StoreUnavailable, match="maxmemory"):
+                await state.ping()
+        finally:
+            await client.config_set("maxmemory", "0")
+            await state.close()

@@ -43,7 +43,6 @@ def test_an_empty_catalogue_gives_an_empty_list(rig: Rig) -> None:
     assert answer.headers["content-type"] == "application/json"
 
 
-@pytest.mark.xfail(strict=True, reason='recs() joins no sources to [""]: {"item_ids":[],"sources":[""]}')
 def test_an_empty_list_has_no_sources(rig: Rig) -> None:
     assert rig.get("/recs/u", explain=True).json() == {"item_ids": [], "sources": []}
 
@@ -436,9 +435,6 @@ def test_the_documentation_answers(rig: Rig, name: str, path: str) -> None:
     assert rig.http.get(service.url + path).status_code == 200
 
 
-@pytest.mark.xfail(
-    strict=True, reason="/cleanup is one route with two methods: FastAPI warns of a duplicate operation id"
-)
 def test_the_documentation_is_made_without_a_warning(rig: Rig) -> None:
     rig.http.get(rig.recommendations.url + "/openapi.json")
     assert "Warning" not in rig.recommendations.output

@@ -24,7 +24,6 @@ SIZE: Final = 40
 @pytest.fixture(scope="module")
 def rig(folder: Path, redis_server: RedisServer) -> Iterator[Rig]:
     made = Rig(folder, redis_server.url, redis_server.url, RECOMMENDATIONS_WORKERS="2")
-    made.tracebacks_allowed = True  # until SERVER_ERRORS is fixed
     with made:
         yield made
 
@@ -34,9 +33,6 @@ class ServerErrorsError(AssertionError):
 
 
 # How often depends on the moment, so not strict; test_moments.py has each race by itself, strictly.
-SERVER_ERRORS: Final = pytest.mark.xfail(
-    raises=ServerErrorsError, strict=False, reason="races between /cleanup, /add_items and /recs: see test_moments.py"
-)
 
 
 class Readers:
@@ -92,7 +88,6 @@ class Readers:
             time.sleep(0.005)
 
 
-@SERVER_ERRORS
 @pytest.mark.parametrize("new_catalogue", [False, True], ids=["nothing follows", "a new catalogue follows at once"])
 def test_no_list_holds_an_item_of_the_old_catalogue(rig: Rig, new_catalogue: bool) -> None:
     readers = Readers(rig.recommendations.url)
@@ -124,7 +119,6 @@ def test_no_list_holds_an_item_of_the_old_catalogue(rig: Rig, new_catalogue: boo
     readers.require_no_server_error()
 
 
-@SERVER_ERRORS
 def test_items_arrive_and_epochs_end_while_lists_are_read(rig: Rig) -> None:
     """Every answer is a list: no moment between two epochs or two catalogues is an error."""
     readers = Readers(rig.recommendations.url)

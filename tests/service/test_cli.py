@@ -136,7 +136,6 @@ def test_a_log_that_is_not_there_is_said_in_one_sentence(rig: Rig, tmp_path: Pat
     assert len(rig.catalogue()["genres"]) == 3
 
 
-@pytest.mark.xfail(strict=True, reason="rich breaks error sentences at 80 columns when nobody looks, paths included")
 def test_a_sentence_stays_in_one_line_when_it_goes_to_a_file(tmp_path: Path, rig: Rig) -> None:
     long = tmp_path / ("a-folder-with-a-long-name-" * 4)
     env = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
