@@ -17,13 +17,13 @@ MAX_GENRES: Final = 256
 class Catalogue:
     """Items in order of first appearance: that position is the item's index in every array and user state.
 
-    ``chunks`` counts how much of the catalogue log has been replayed; ``history`` holds the position of every record
-    replayed, so that whoever mirrors the catalogue elsewhere continues where it left off.
+    ``chunks`` counts how much of the catalogue log has been replayed; ``history`` holds every record replayed, so that
+    whoever mirrors the catalogue elsewhere continues where it left off.
     """
 
     def __init__(self) -> None:
         self.chunks = 0
-        self.history: list[int] = []
+        self.history: list[ItemRecord] = []
         self.ids: list[str] = []
         self.index: dict[str, int] = {}
         self.genre_names: list[str] = []
@@ -48,7 +48,7 @@ class Catalogue:
             for name in record.genres:
                 self._register(name)
             self._stale.add(position)
-            self.history.append(position)
+            self.history.append(record)
         self.chunks += 1
 
     def _register(self, genre: str) -> None:

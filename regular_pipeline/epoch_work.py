@@ -42,9 +42,8 @@ class EpochWork:
         """Replay what is new in the shared catalogue log and mirror it on disk."""
         for chunk in await store.since(self.epoch, self.catalogue.chunks):
             self.catalogue.extend(chunk)
-            unwritten = len(self.catalogue.history) - self.items.rows
-            if unwritten > 0:
-                self.items.append(_frame(chunk[-unwritten:]))
+        if len(self.catalogue.history) > self.items.rows:
+            self.items.append(_frame(self.catalogue.history[self.items.rows :]))
 
     async def restore_catalogue(self, store: CatalogueStore) -> None:
         """Give the shared log back the records that it lost and the mirror still holds."""

@@ -47,7 +47,8 @@ class VectorMirror:
 
     async def _upsert_chunk(self, work: EpochWork) -> None:
         end = min(work.vectors_done + CHUNK, len(work.catalogue.history))
-        positions = sorted(set(work.catalogue.history[work.vectors_done : end]))
+        changed = work.catalogue.history[work.vectors_done : end]
+        positions = sorted({work.catalogue.index[record.id] for record in changed})
         vectors = content_vectors(work.catalogue.genres()[positions])
         ids = work.catalogue.ids
         payloads = [{"item_id": ids[p], "genres": list(work.catalogue.genres_of(ids[p]))} for p in positions]

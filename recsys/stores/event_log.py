@@ -66,10 +66,11 @@ class PartFolder:
 
     def frames(self, start: int = 0) -> Iterator[pl.DataFrame]:
         """The rows from ``start`` on, in order, part by part. Safe next to a concurrent ``merge_small``."""
-        while part := next((part for part in self.parts() if part.end > start), None):
+        while remaining := [part for part in self.parts() if part.end > start]:
             with suppress(FileNotFoundError):  # merged since it was listed: look again
-                yield pl.read_parquet(part.path).slice(max(start - part.first, 0))
-                start = part.end
+                for part in remaining:
+                    yield pl.read_parquet(part.path).slice(max(start - part.first, 0))
+                    start = part.end
 
     def frames_newest_first(self) -> Iterator[pl.DataFrame]:
         """The parts from the last one back. Not next to a concurrent ``merge_small``."""

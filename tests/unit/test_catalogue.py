@@ -59,7 +59,7 @@ def test_first_record_gives_the_position_and_last_one_the_genres(records: list[I
     assert catalogue.ids == list(dict.fromkeys(r.id for r in records))
     assert catalogue.index == {item: position for position, item in enumerate(catalogue.ids)}
     assert catalogue.genre_names == list(dict.fromkeys(name for r in records for name in r.genres))
-    assert catalogue.history == [catalogue.index[r.id] for r in records]
+    assert catalogue.history == records
     assert {item: catalogue.genres_of(item) for item in catalogue.ids} == last
     expected = [[name in last[item] for name in catalogue.genre_names] for item in catalogue.ids]
     assert catalogue.genres().tolist() == expected
