@@ -40,8 +40,8 @@ def benchmark(
             "of a server. May be given more than once."
         ),
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="recs, interact: rounds of service and bare endpoint.")] = 7,
-    calls: Annotated[int, typer.Option(min=500, max=8_000, help="recs, interact: calls to each in a round.")] = 5_000,
+    rounds: Annotated[int, typer.Option(min=1, help="recs, interact: rounds of service and bare endpoint.")] = 15,
+    calls: Annotated[int, typer.Option(min=500, max=8_000, help="recs, interact: calls to each in a round.")] = 2_000,
     seconds: Annotated[float, typer.Option(min=1, help="latency, freshness: length of the traffic.")] = 30,
     messages: Annotated[int, typer.Option(min=10_000, help="drain: messages that wait at its start.")] = 20_000,
     rows: Annotated[int, typer.Option(min=10_000, help="refresh: rows of the log it builds on.")] = 25_000_000,

@@ -23,6 +23,10 @@ class Site:
     services: Services
     reactions: ReactionStore
 
+    def close(self) -> None:
+        self.services.close()
+        self.reactions.close()
+
     def my_reactions(self) -> dict[str, str]:
         """Of the person of this request: item id → "like" or "dislike", latest first."""
         return self.reactions.of(self.services.epoch(), Person.current().user_id)

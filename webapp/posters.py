@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Final
 from xml.sax.saxutils import escape
 
@@ -33,6 +34,7 @@ LOOKS: Final[dict[str, Palette]] = {
     "Comedy": Palette("#7a3310", "#e0872c", "#fff0c2"),
     "Drama": Palette("#1f2238", "#5b5f8f", "#f3d9b1"),
 }
+MIXED_SHARE: Final = 0.6
 PLAIN: Final = Palette("#23262e", "#565d6e", "#dfe3ec")
 SERIF: Final = "Georgia, 'DejaVu Serif', serif"
 SANS: Final = "'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
@@ -42,9 +44,8 @@ SIZES: Final = ((25, 11, 3), (20, 14, 4), (16, 17, 5), (13, 22, 6))
 
 
 def draw(film: Film) -> str:
-    look = next((genre for genre in LOOKS if genre in film.genres), "")
-    palette = LOOKS.get(look, PLAIN)
     rng = random.Random(f"{film.id} {film.title}")
+    look, palette = _look(film, rng)
     scene = SCENES.get(look, abstract)(palette, rng)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}">'
@@ -53,6 +54,15 @@ def draw(film: Film) -> str:
         f'<rect y="110" width="{WIDTH}" height="{HEIGHT - 110}" fill="url(#shade)"/>'
         f"{_lettering(film, palette, SERIF if look in WITH_SERIF else SANS)}</svg>"
     )
+
+
+def _look(film: Film, rng: random.Random) -> tuple[str, Palette]:
+    """The genre that gives the scene, and its colours, sometimes mixed with those of the film's next genre."""
+    first, second, *_ = [*(genre for genre in LOOKS if genre in film.genres), "", ""]
+    palette = LOOKS.get(first, PLAIN)
+    if second and rng.random() < MIXED_SHARE:
+        palette = replace(palette, middle=LOOKS[second].middle)
+    return first, palette
 
 
 def _gradients(palette: Palette) -> str:

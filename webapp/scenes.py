@@ -83,7 +83,7 @@ def desert(palette: Palette, rng: random.Random) -> str:
 def blinds(palette: Palette, rng: random.Random) -> str:
     tilt = rng.uniform(-16, -6)
     slats = "".join(_box(-40, y, 280, 9, palette.light, 0.16 + 0.5 * (1 - y / 230)) for y in range(0, 230, 19))
-    figure = _circle(140, 118, 21, "#000") + _box(106, 100, 68, 7, "#000") + _box(121, 78, 38, 24, "#000")
+    figure = _circle(140, 118, 21, "#000") + _box(104, 102, 72, 6, "#000") + _box(121, 86, 38, 18, "#000")
     coat = _shape([(92, 300), (104, 160), (124, 140), (156, 140), (178, 160), (190, 300)], "#000")
     return f'<g transform="rotate({tilt:.0f} 100 110)">{slats}</g>{figure}{coat}'
 

@@ -68,6 +68,10 @@ class Services:
         self._epoch = 0
         self._epoch_asked_at = -EPOCH_KNOWN_S
 
+    def close(self) -> None:
+        for pool in self._pools.values():
+            pool.close()
+
     def recs(self, user_id: str) -> Recommended:
         """The next ten for this user. They count as shown from now on."""
         body = self._get(f"/recs/{_segment(user_id)}?explain=true") or {}

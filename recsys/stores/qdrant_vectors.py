@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException
 
 from recsys.stores.ports import StoreError, StoreMisconfigured, StoreUnavailable
+
+log = structlog.get_logger()
 
 # Vectors are named, so that a second kind (collaborative) can join without a new collection layout.
 CONTENT: Final = "content"
@@ -27,6 +32,7 @@ class QdrantVectors:
         self._client = client
         self._where = where
         self._prefix = prefix
+        self._ready = ("", 0)  # the collection, and its dimensions, that upserts go to
 
     @classmethod
     def server(cls, url: str, prefix: str) -> Self:
@@ -35,10 +41,15 @@ class QdrantVectors:
 
     @classmethod
     def local(cls, folder: Path, prefix: str) -> Self:
+        """Vectors in a folder. One that a crash of the machine left unreadable starts anew: it can be rebuilt."""
         try:
-            client = QdrantClient(path=str(folder), force_disable_check_same_thread=True)
+            client = _open_local(folder)
         except RuntimeError as error:
             raise StoreMisconfigured(f"another process holds the vectors in {folder}: {error}") from error
+        except sqlite3.DatabaseError as error:
+            log.warning("unreadable vectors deleted", folder=str(folder), error=str(error))
+            shutil.rmtree(folder)
+            client = _open_local(folder)
         return cls(client, f"Qdrant in {folder}", prefix)
 
     def upsert(
@@ -53,13 +64,17 @@ class QdrantVectors:
 
     def _require_collection(self, epoch: int, dimensions: int) -> None:
         name = self._collection(epoch)
+        if self._ready == (name, dimensions):
+            return
         if self._client.collection_exists(name):
             config = self._client.get_collection(name).config.params.vectors
-            if isinstance(config, dict) and config[CONTENT].size == dimensions:
-                return
-            self._client.delete_collection(name)
-        params = models.VectorParams(size=dimensions, distance=models.Distance.COSINE)
-        self._client.create_collection(name, vectors_config={CONTENT: params})
+            if not isinstance(config, dict) or config[CONTENT].size != dimensions:
+                self._client.delete_collection(name)
+        if not self._client.collection_exists(name):
+            params = models.VectorParams(size=dimensions, distance=models.Distance.COSINE)
+            self._client.create_collection(name, vectors_config={CONTENT: params})
+        _without_fsync(self._client, name)
+        self._ready = (name, dimensions)
 
     def nearest(self, epoch: int, vector: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
         with self._errors():
@@ -76,6 +91,7 @@ class QdrantVectors:
             return self._client.count(name).count if self._client.collection_exists(name) else 0
 
     def drop_all_but(self, epoch: int) -> None:
+        self._ready = ("", 0)
         with self._errors():
             for collection in self._client.get_collections().collections:
                 prefix, _, number = collection.name.rpartition("_")
@@ -99,3 +115,19 @@ class QdrantVectors:
             raise
         except (ApiException, OSError) as error:
             raise StoreUnavailable(f"{self._where}: {error}") from error
+
+
+def _open_local(folder: Path) -> QdrantClient:
+    return QdrantClient(path=str(folder), force_disable_check_same_thread=True)
+
+
+def _without_fsync(client: QdrantClient, collection: str) -> None:
+    """Let the local client write a point without waiting for the disk.
+
+    It commits every point by itself: 24,500 of them would be a minute of fsyncs that everybody else's wait for. A kill
+    loses nothing even so, and vectors can be rebuilt. There is no public setting; without this one it is only slow.
+    """
+    with suppress(AttributeError, KeyError):
+        storage: Any = client._client.collections[collection].storage.storage  # type: ignore[attr-defined]
+        storage.execute("PRAGMA journal_mode=WAL")
+        storage.execute("PRAGMA synchronous=OFF")

@@ -65,7 +65,10 @@ class RabbitBroker:
             async with asyncio.timeout(self._timeout_s):
                 session = await self._live_session()
                 try:
-                    await asyncio.gather(*(self._publish_one(session, topic, body) for body in bodies))
+                    if len(bodies) == 1:
+                        await self._publish_one(session, topic, bodies[0])
+                    else:
+                        await asyncio.gather(*(self._publish_one(session, topic, body) for body in bodies))
                 except PublishError:
                     # Somebody deleted the queue: a new session declares it again.
                     await self.close()

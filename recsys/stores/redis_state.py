@@ -165,8 +165,11 @@ class RedisState:
         return await self._epoch_reads.submit(None)
 
     async def _read_epoch(self, calls: Sequence[None]) -> list[int]:
-        epoch = int(await self._run(_CURRENT, 0, (), int(time.time())))
-        return [epoch] * len(calls)
+        with redis_errors(self._url):
+            epoch = await self._client.get(self._epoch_key)
+        if epoch is None:
+            epoch = await self._run(_CURRENT, 0, (), int(time.time()))
+        return [int(epoch)] * len(calls)
 
     async def begin_next(self) -> int:
         return int(await self._run(_BEGIN_NEXT, 0, (), int(time.time()), self._prefix, *NAMES))

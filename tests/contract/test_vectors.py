@@ -95,3 +95,16 @@ def test_a_server_that_is_away() -> None:
     with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1"):
         store.count(7)
     store.close()
+
+
+def test_an_unreadable_folder_starts_anew(tmp_path: Path) -> None:
+    first = QdrantVectors.local(tmp_path, "test")
+    first.upsert(7, ROWS, [0, 1, 2], PAYLOADS)
+    first.close()
+    (database,) = tmp_path.rglob("*.sqlite")
+    database.write_bytes(b"no database" * 1_000)
+    second = QdrantVectors.local(tmp_path, "test")
+    assert second.count(7) == 0
+    second.upsert(7, ROWS, [0, 1, 2], PAYLOADS)
+    assert second.count(7) == 3
+    second.close()

@@ -39,9 +39,9 @@ function shown(form) {
 async function post(form, action) {
   const body = new URLSearchParams(new FormData(form));
   body.set("action", action);
-  let answer;
+  let answer; // form.action would be the buttons of that name
   try {
-    answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
+    answer = await fetch(form.getAttribute("action"), { method: "POST", body, headers: { Accept: "application/json" } });
   } catch {
     return words.siteDown;
   }

@@ -1,0 +1,176 @@
+"""What visitors do, and what becomes of it."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from recsys.contract import MAX_ID_CHARS
+from tests.servers import RedisServer, System, free_port
+from tests.webapp.conftest import add_catalogue, settings_of, visited
+from tests.webapp.visitor import JSON, Visitor, items_in, reasons_in
+from webapp.catalogue import SHIPPED, read_catalogue
+from webapp.texts import text
+
+FILMS = read_catalogue(SHIPPED).films
+PAIRS = 6
+HORROR = [film.id for film in FILMS.values() if film.genres == ("Horror",)]
+
+
+def accepted(system: System) -> float:
+    """Reactions the collector took, by its own counter."""
+    metrics = httpx.get(f"{system.collector.url}/metrics").text
+    found = re.search(r"^reactions_accepted_total (\S+)$", metrics, re.MULTILINE)
+    assert found
+    return float(found[1])
+
+
+def new_person_page(visitor: Visitor, likes: list[str]) -> str:
+    """What somebody new is recommended after these likes. Each answers once it had the time to arrive."""
+    visitor.get("/reactions")
+    visitor.post("/new-person", {"csrf_token": visitor.token})
+    for item in likes:
+        assert visitor.react(item, "like").status_code == 303
+    return visitor.get("/").text
+
+
+def horror_in(page: str) -> int:
+    return sum("Horror" in FILMS[item].genres for item in items_in(page))
+
+
+class TestReactions:
+    def test_liked_horror_brings_more_horror(self, visitor: Visitor) -> None:
+        """Against others at the same time: one list is a random draw, and likes make Horror popular with everybody."""
+        liking, others, reasons = 0, 0, 0
+        for _ in range(PAIRS):
+            others += horror_in(new_person_page(visitor, []))
+            page = new_person_page(visitor, HORROR[:3])
+            liking += horror_in(page)
+            reasons += reasons_in(page).count(text("reason_genre", genre="Horror"))
+            assert "3 likes" in page
+        assert liking >= others + PAIRS  # on average one film more; two to four were measured
+        assert reasons >= PAIRS
+
+    def test_reaches_the_collector(self, system: System, visitor: Visitor) -> None:
+        visitor.get("/reactions")
+        before = accepted(system)
+        visitor.react("2", "like", headers=JSON)
+        visitor.react("3", "dislike", headers=JSON)
+        assert accepted(system) == before + 2
+
+    def test_is_listed_and_can_be_changed(self, visitor: Visitor) -> None:
+        visitor.get("/reactions")
+        assert visitor.react("2", "like", headers=JSON).json == {"status": "ok"}
+        assert visitor.react("3", "dislike", headers=JSON).json == {"status": "ok"}
+        assert items_in(visitor.get("/reactions").text) == ["2", "3"]
+        visitor.react("2", "dislike", headers=JSON)
+        assert text("liked") + " <" not in visitor.get("/reactions").text
+
+    def test_without_javascript_comes_back_with_a_notice_once(self, visitor: Visitor) -> None:
+        visitor.get("/reactions")
+        assert visitor.react("2", "like").location == "/reactions"
+        assert f">{text('noted')}<" in visitor.get("/reactions").text
+        assert f">{text('noted')}<" not in visitor.get("/reactions").text
+
+    @pytest.mark.parametrize("elsewhere", ["//evil.example", "/\\evil", "https://evil.example", "/\t/evil", "", "x"])
+    def test_never_leads_to_another_site(self, visitor: Visitor, elsewhere: str) -> None:
+        visitor.get("/reactions")
+        form = {"csrf_token": visitor.token, "item_id": "2", "action": "like", "next": elsewhere}
+        assert visitor.post("/react", form).location == "/"
+
+    @pytest.mark.parametrize(
+        ("item", "action"),
+        [("", "like"), ("a/b", "like"), ("2", "love"), ("2", ""), ("x" * 257, "like"), ("2\n", "like")],
+    )
+    def test_invalid_ones_are_refused(self, system: System, visitor: Visitor, item: str, action: str) -> None:
+        visitor.get("/reactions")
+        before = accepted(system)
+        assert visitor.react(item, action, headers=JSON).status_code == 400
+        assert accepted(system) == before
+
+    def test_a_huge_form_is_refused(self, visitor: Visitor) -> None:
+        visitor.get("/reactions")
+        assert visitor.react("2" * 100_000, "like").status_code == 413
+
+
+class TestForgery:
+    @pytest.mark.parametrize("token", ["", "wrong", "\N{SNOWMAN}"])
+    def test_without_the_token_nothing_happens(self, system: System, visitor: Visitor, token: str) -> None:
+        visitor.get("/reactions")
+        before, person = accepted(system), visitor.user_id
+        form = {"csrf_token": token, "item_id": "2", "action": "like"}
+        assert visitor.post("/react", form).status_code == 403
+        assert visitor.post("/react", form, headers=JSON).json == {"message": text("error_403_message")}
+        assert visitor.post("/new-person", form).status_code == 403
+        assert (accepted(system), visitor.user_id) == (before, person)
+
+    def test_without_a_session(self, visitor: Visitor) -> None:
+        assert visitor.post("/react", {"csrf_token": "", "item_id": "2", "action": "like"}).status_code == 403
+
+    def test_reactions_are_not_taken_from_links(self, visitor: Visitor) -> None:
+        assert visitor.get("/react?item_id=2&action=like").status_code in (403, 405)
+
+
+class TestPeople:
+    def test_somebody_new_starts_over(self, visitor: Visitor) -> None:
+        visitor.get("/reactions")
+        first = visitor.user_id
+        visitor.react("2", "like", headers=JSON)
+        visitor.post("/new-person", {"csrf_token": visitor.token})
+        assert visitor.user_id != first
+        assert items_in(visitor.get("/reactions").text) == []
+        assert visitor.get(f"/reactions?user_id={first}", follow_redirects=True).text.count('value="2"') == 1
+
+    @pytest.mark.parametrize(
+        "user", ["a", "u" * MAX_ID_CHARS, "!#$%&'()*+,-.:;<=>?@[]^_`{|}~", ".", "..", '"><script>']
+    )
+    def test_any_id_of_the_contract_may_be_opened(self, visitor: Visitor, user: str) -> None:
+        answer = visitor.get(f"/?user_id={quote(user, safe='')}")
+        assert answer.location == "/"
+        assert visitor.user_id == user
+        page = visitor.get("/")
+        assert len(items_in(page.text)) == 10
+        assert "<script>" not in page.text
+
+    @pytest.mark.parametrize("user", ["", "%20", "a/b", "a%0A", "%C3%A9", "u" * (MAX_ID_CHARS + 1), "%00", "a%20b"])
+    def test_others_may_not(self, visitor: Visitor, user: str) -> None:
+        visitor.get("/reactions")
+        before = visitor.user_id
+        assert visitor.get(f"/?user_id={user}").status_code == 400
+        assert visitor.user_id == before
+
+    def test_the_rest_of_the_address_stays(self, visitor: Visitor) -> None:
+        answer = visitor.get("/search?q=a+%26b&user_id=ann&_external=1&_scheme=javascript")
+        assert answer.location == "/search?q=a+%26b"
+
+
+def test_after_a_cleanup_the_reactions_are_forgotten(redis_server: RedisServer, tmp_path: Path) -> None:
+    prefix = f"test_{uuid.uuid4().hex[:12]}"
+    with (
+        System(tmp_path / "system", redis_server.url, redis_server.url, KEY_PREFIX=prefix) as system,
+        visited(settings_of(system, tmp_path)) as visitor,
+    ):
+        assert text("no_items") in visitor.get("/").text
+        add_catalogue(system)
+        visitor.react("2", "like")
+        assert items_in(visitor.get("/reactions").text) == ["2"]
+        httpx.post(f"{system.recommendations.url}/cleanup").raise_for_status()
+        visitor.get("/status")
+        assert items_in(visitor.get("/reactions").text) == []
+
+
+def test_without_the_collector_a_reaction_is_not_kept(system: System, tmp_path: Path) -> None:
+    with visited(settings_of(system, tmp_path, collector_port=free_port())) as visitor:
+        assert len(items_in(visitor.get("/").text)) == 10
+        answer = visitor.react("2", "like", headers=JSON)
+        assert (answer.status_code, answer.json) == (503, {"message": text("collector_down")})
+        assert visitor.react("2", "like").status_code == 303
+        page = visitor.get("/reactions").text
+        assert text("collector_down") in page
+        assert items_in(page) == []
+        assert text("status_silent") in visitor.get("/status").text
