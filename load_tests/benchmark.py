@@ -75,9 +75,9 @@ def benchmark(
         raise typer.BadParameter(f"the folder of {json_file} does not exist", param_hint="--json")
     outcome = Outcome()
     options = Options(rounds, calls, seconds, messages, rows, folder)
-    interrupted = not _run(chosen, brokers, options, outcome)
+    _run(chosen, brokers, options, outcome)
     _report(outcome, json_file)
-    if interrupted:
+    if outcome.interrupted:
         progress.print("interrupted: what is missing was not measured")
         raise typer.Exit(INTERRUPTED)
     missed = any(figure.verdict == "missed" for figure in outcome.figures)
@@ -92,15 +92,15 @@ def _chosen(names: list[str]) -> list[Part]:
     return [part for part in Part if part in names or (not names and part not in UNLESS_ASKED)]
 
 
-def _run(parts: list[Part], brokers: list[str], options: Options, outcome: Outcome) -> bool:
-    """Fill ``outcome``; False if the run was interrupted."""
+def _run(parts: list[Part], brokers: list[str], options: Options, outcome: Outcome) -> None:
+    """Fill ``outcome`` until all is measured or a signal comes."""
     screen = Screen(progress)
     try:
         with screen.live():
             uvloop.run(measure(parts, brokers, options, outcome, screen))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        return False
-    return True
+    except asyncio.CancelledError:
+        if not outcome.interrupted:
+            raise
 
 
 def _report(outcome: Outcome, json_file: Path | None) -> None:

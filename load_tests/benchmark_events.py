@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 import uuid
 from collections.abc import Iterator
@@ -20,51 +21,35 @@ LIKE_SHARE: Final = 0.1
 KINDS: Final = ("like", "dislike", "impression")
 KIND_SHARES: Final = (0.04, 0.37, 0.59)
 SOURCES: Final = ("ranked", "explore")
+RANKED: Final = 7  # of the ten of a list
 ROWS_PER_S: Final = 880.0  # of the grader's traffic
 
 
-def interactions(epoch: int, messages: int, items: int) -> list[bytes]:
+def interactions(epoch: int, messages: int, items: int) -> Iterator[bytes]:
     """Messages of the collector: ten reactions each."""
-    rng = np.random.default_rng(2)
-    likes = rng.random((messages, K)) < LIKE_SHARE
-    chosen = rng.integers(0, items, (messages, K)).astype(str)
-    users = rng.integers(0, USERS, messages)
-    return [
-        json.dumps(
-            _stamped(user)
-            | {
-                "epoch": epoch,
-                "item_ids": ids.tolist(),
-                "actions": np.where(liked, "like", "dislike").tolist(),
-                "timestamp": time.time(),
-            }
-        ).encode()
-        for user, ids, liked in zip(users, chosen, likes, strict=True)
-    ]
+    rng = random.Random(2)
+    for _ in range(messages):
+        message = _stamped(rng, items) | {"epoch": epoch, "timestamp": time.time()}
+        actions = ["like" if rng.random() < LIKE_SHARE else "dislike" for _ in range(K)]
+        yield json.dumps(message | {"actions": actions}).encode()
 
 
-def impressions(epoch: int, messages: int, slates: int, items: int) -> list[bytes]:
+def impressions(epoch: int, messages: int, slates: int, items: int) -> Iterator[bytes]:
     """Messages of a recommendations worker: this many lists of ten each."""
-    rng = np.random.default_rng(3)
-    chosen = rng.integers(0, items, (messages, slates, K)).astype(str)
-    users = rng.integers(0, USERS, (messages, slates))
-    sources = [SOURCES[0]] * 7 + [SOURCES[1]] * 3
-    return [
-        json.dumps(
-            {
-                "epoch": epoch,
-                "slates": [
-                    _stamped(user) | {"item_ids": ids.tolist(), "sources": sources}
-                    for user, ids in zip(users[number], chosen[number], strict=True)
-                ],
-            }
-        ).encode()
-        for number in range(messages)
-    ]
+    rng = random.Random(3)
+    sources = [SOURCES[0]] * RANKED + [SOURCES[1]] * (K - RANKED)
+    for _ in range(messages):
+        lists = [_stamped(rng, items) | {"sources": sources} for _ in range(slates)]
+        yield json.dumps({"epoch": epoch, "slates": lists}).encode()
 
 
-def _stamped(user: int) -> dict[str, Any]:
-    return {"event_id": uuid.uuid4().hex, "received_at": time.time(), "user_id": f"user-{user}"}
+def _stamped(rng: random.Random, items: int) -> dict[str, Any]:
+    return {
+        "event_id": uuid.uuid4().hex,
+        "received_at": time.time(),
+        "user_id": f"user-{rng.randrange(USERS)}",
+        "item_ids": [str(item) for item in rng.sample(range(items), K)],
+    }
 
 
 def log_rows(total: int, items: int, part_rows: int) -> Iterator[pl.DataFrame]:
@@ -94,7 +79,7 @@ def _part(rng: np.random.Generator, rows: int, items: int, begun: float) -> pl.D
             "item_id": index.astype(str),
             "item_index": index,
             "position": np.arange(rows) % K,
-            "source": np.where(seen, np.where(np.arange(rows) % K < 7, *SOURCES), ""),
+            "source": np.where(seen, np.where(np.arange(rows) % K < RANKED, *SOURCES), ""),
             "received_at": received,
             "timestamp": pl.Series(np.where(seen, np.nan, received)).fill_nan(None),
         }

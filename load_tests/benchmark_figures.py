@@ -115,6 +115,7 @@ class Outcome:
     figures: list[Figure] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    interrupted: bool = False
 
     @property
     def place(self) -> str:
@@ -128,6 +129,7 @@ class Outcome:
             "figures": [figure.as_json() for figure in self.figures],
             "failures": [asdict(failure) for failure in self.failures],
             "warnings": self.warnings,
+            "interrupted": self.interrupted,
         }
 
 

@@ -43,7 +43,7 @@ async def measure(
     parts: Sequence[Part], brokers: Sequence[str], options: Options, outcome: Outcome, screen: Screen
 ) -> None:
     """All parts with the first broker, then those that depend on it with each other one."""
-    _cancel_on_sigterm()
+    _stop_on_signals(outcome, screen)
     with Workspace(options.folder) as workspace:
         outcome.machine = Machine.here(workspace.folder)
     for name in brokers:
@@ -86,8 +86,17 @@ def _first(error: BaseException) -> BaseException:
     return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
-def _cancel_on_sigterm() -> None:
-    """As Ctrl-C does: everything that was started ends too."""
+def _stop_on_signals(outcome: Outcome, screen: Screen) -> None:
+    """End the measurement; what was started is stopped on the way out."""
     task = asyncio.current_task()
     assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+    def stop() -> None:
+        if not outcome.interrupted:
+            outcome.interrupted = True
+            screen.now("stopping everything")
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:  # a background job of a shell ignores Ctrl-C
+            asyncio.get_running_loop().add_signal_handler(number, stop)

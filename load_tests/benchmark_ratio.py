@@ -136,6 +136,7 @@ async def _compare(
     alone = [(await side.load(side.calls[:ALONE_CALLS], 1)).percentile_ms(50) for side in (ours, bare)]
     ratios = [a / b for a, b in zip(ours.per_second[1:], bare.per_second[1:], strict=True)]
     cpu_us, bare_cpu_us = float(np.median(ours.cpu_us[1:])), float(np.median(bare.cpu_us[1:]))
+    redis_us, bare_redis_us = float(np.median(ours.redis_cpu_us[1:])), float(np.median(bare.redis_cpu_us[1:]))
     spread = (
         f"{detail}; {CONNECTIONS} connections, one worker, pipeline paused: only the request path is compared; "
         f"median of {run.options.rounds} rounds, {min(ratios):.2f} to {max(ratios):.2f}; "
@@ -148,7 +149,7 @@ async def _compare(
             cpu_us,
             "µs/request",
             detail=f"bare endpoint: {bare_cpu_us:.0f}, which is {bare_cpu_us / cpu_us:.2f} of it; "
-            f"Redis: {np.median(ours.redis_cpu_us[1:]):.0f} for ours, {np.median(bare.redis_cpu_us[1:]):.0f} for the bare one",
+            f"Redis: {redis_us:.0f} for ours, {bare_redis_us:.0f} for the bare one",
         ),
         Figure(f"{name} answer, one at a time", alone[0], "ms", detail=f"median; bare endpoint: {alone[1]:.2f} ms"),
     ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -80,12 +81,12 @@ class System:
         await connection.close()
         require_ok(status, answer)
 
-    async def publish(self, topic: str, bodies: Sequence[bytes], at_once: int = 1_000) -> None:
+    async def publish(self, topic: str, bodies: Iterator[bytes], at_once: int = 1_000) -> None:
         """To the services' queue, without the services."""
         broker = connect_broker(self.settings)
         try:
-            for start in range(0, len(bodies), at_once):
-                await broker.publish(topic, bodies[start : start + at_once])
+            while chunk := list(islice(bodies, at_once)):
+                await broker.publish(topic, chunk)
         finally:
             await broker.close()
 

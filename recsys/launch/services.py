@@ -18,7 +18,7 @@ MODULES: Final = {
     "webapp": "webapp",
 }
 OPTIONAL: Final = frozenset({"webapp"})
-WITH_HEALTHCHECK: Final = frozenset({"collector", "recommendations"})
+WITH_HEALTHCHECK: Final = frozenset({"collector", "recommendations", "webapp"})
 
 
 @dataclass(frozen=True)
