@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
@@ -68,4 +69,7 @@ class Run:
     outcome: Outcome
 
     def say(self, text: str) -> None:
+        """What is done next. Ends the measurement if a signal came and its cancellation got lost on the way."""
+        if self.outcome.interrupted:
+            raise asyncio.CancelledError
         self.screen.now(f"{self.part}: {text}")

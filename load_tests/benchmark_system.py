@@ -20,15 +20,14 @@ from load_tests.http_client import Connection
 from recsys.contract import ItemRecord
 from recsys.launch.embedded_redis import reserve
 from recsys.settings import Settings
-from recsys.stores.connect import open_broker as connect_broker
-from recsys.stores.connect import open_state
+from recsys.stores.connect import open_broker
 from recsys.stores.redis_state import ARTIFACTS, RedisState
 
 ITEMS: Final = 24_500
 GENRES: Final = tuple(f"genre-{number}" for number in range(19))
 START_S: Final = 60.0
 SETTLE_S: Final = 120.0
-PATIENT_S: Final = 30.0  # our own connections wait longer for Redis than the services do
+PATIENT_S: Final = 30.0  # our own publishing waits longer than the services do
 
 
 def catalogue(items: int) -> list[ItemRecord]:
@@ -83,7 +82,7 @@ class System:
 
     async def publish(self, topic: str, bodies: Iterator[bytes], at_once: int = 1_000) -> None:
         """To the services' queue, without the services."""
-        broker = connect_broker(self.settings)
+        broker = open_broker(self.settings)
         try:
             while chunk := list(islice(bodies, at_once)):
                 await broker.publish(topic, chunk)
@@ -131,8 +130,9 @@ async def open_system(run: Run, **variables: str) -> AsyncIterator[System]:
         }
         values: dict[str, Any] = {name.lower(): value for name, value in environment.items()}
         settings = Settings(**{**values, "redis_timeout_s": PATIENT_S, "publish_timeout_s": PATIENT_S})
-        client = Redis.from_url(redis.url, socket_timeout=PATIENT_S)
-        state = open_state(settings)
+        # Without a time limit: with one, redis-py's waiting may lose a cancellation on Python 3.11.
+        client = Redis.from_url(redis.url)
+        state = RedisState(client, redis.url, settings.key_prefix)
         try:
             await broker.empty(client, settings.key_prefix)
             run.outcome.servers.update((f"Redis {(await client.info('server'))['redis_version']}", broker.label))
@@ -141,7 +141,6 @@ async def open_system(run: Run, **variables: str) -> AsyncIterator[System]:
                 text = f"{run.part}: the services logged {len(errors):,} errors, the first one: {errors[0]}"
                 run.outcome.warnings.append(text)
         finally:
-            await state.close()
             await client.aclose()
 
 
