@@ -10,9 +10,10 @@ from typing import Annotated, Final
 import typer
 import uvloop
 from rich.console import Console
+from rich.text import Text
 
 from load_tests.benchmark_brokers import EMBEDDED, RABBITMQ
-from load_tests.benchmark_figures import Outcome, table
+from load_tests.benchmark_figures import Outcome, notes, table
 from load_tests.benchmark_parts import measure
 from load_tests.benchmark_run import Options, Part, Screen
 
@@ -108,8 +109,8 @@ def _report(outcome: Outcome, json_file: Path | None) -> None:
         console.width = FILE_WIDTH
     if outcome.figures or outcome.failures:
         console.print(table(outcome))
-    for warning in outcome.warnings:
-        console.print(f"warning: {warning}", style="yellow", markup=False, highlight=False)
+    for note in notes(outcome):
+        console.print(Text(f"- {note}", style="dim"))
     if outcome.machine is not None:
         console.print(outcome.place, markup=False, highlight=False, soft_wrap=True)
     if json_file is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 import subprocess
@@ -86,6 +87,7 @@ async def open_broker(name: str, workspace: Workspace) -> AsyncIterator[Broker]:
 
 @asynccontextmanager
 async def _open_channel(url: str) -> AsyncIterator[AbstractChannel]:
+    logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # the error raised says it all
     try:
         connection = await aio_pika.connect(url, timeout=CONNECT_S)
     except (AMQPError, OSError, TimeoutError) as error:

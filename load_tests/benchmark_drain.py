@@ -56,7 +56,7 @@ async def _measure(run: Run, system: System, name: str, rows_per_message: int) -
     (first_s, first), (last_s, last) = changes[0], changes[-1]
     per_second = (last - first) / (last_s - first_s)
     detail = (
-        f"{run.broker.label}; {rows:,} rows of the event log in {run.options.messages:,} messages of "
+        f"{rows:,} rows of the event log in {run.options.messages:,} messages of "
         f"{rows_per_message} rows: {per_second / rows_per_message:,.0f} messages/s; {len(changes)} batches, "
         f"the first {first_s - pipeline.started:.1f} s after the start; peak memory "
         f"{pipeline.peak_memory_bytes() / 1e6:,.0f} MB"

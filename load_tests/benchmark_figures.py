@@ -120,7 +120,7 @@ class Outcome:
     @property
     def place(self) -> str:
         """Where it was measured, in one line."""
-        return f"{self.machine}; {', '.join(sorted(self.servers))}"
+        return "; ".join([str(self.machine), *sorted(self.servers)])
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -159,19 +159,24 @@ WORDS: Final = {"aim": "ok, aim reached", "ok": "ok", "missed": "missed", "": "-
 
 
 def table(outcome: Outcome) -> Table:
-    grid = Table(show_lines=True, caption="others: share of the processors that went to other programs meanwhile")
-    for name in ("what", "others", "measured", "budget", "aim", "verdict"):
+    grid = Table(caption="others: share of the processors that went to other programs meanwhile")
+    for name in ("what", "measured", "budget", "aim", "verdict", "others"):
         grid.add_column(name, justify="left" if name == "what" else "right", overflow="fold")
     for figure in outcome.figures:
         limits = _limits(figure)
         verdict = f"[{STYLES[figure.verdict]}]{WORDS[figure.verdict]}[/]" if figure.verdict else "-"
-        what = f"{escape(figure.what)}\n[dim]{escape(figure.detail)}[/dim]"
-        grid.add_row(what, f"{figure.others:.0%}", _amount(figure.value, figure.unit), *limits, verdict)
+        measured = _amount(figure.value, figure.unit)
+        grid.add_row(escape(figure.what), measured, *limits, verdict, f"{figure.others:.0%}")
     for failure in outcome.failures:
-        grid.add_row(
-            f"{failure.part}\n[dim]{escape(failure.reason)}[/dim]", "", "-", "-", "-", "[bold red]not measured[/]"
-        )
+        grid.add_row(escape(failure.part), "-", "-", "-", "[bold red]not measured[/]", "-")
     return grid
+
+
+def notes(outcome: Outcome) -> list[str]:
+    """How each figure was measured, why others are missing, and what puts figures in doubt."""
+    measured = [f"{figure.what}: {figure.detail}" for figure in outcome.figures if figure.detail]
+    missing = [f"{failure.part}: not measured: {failure.reason}" for failure in outcome.failures]
+    return [*measured, *missing, *(f"warning: {warning}" for warning in outcome.warnings)]
 
 
 def _limits(figure: Figure) -> tuple[str, str]:

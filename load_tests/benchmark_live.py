@@ -81,7 +81,7 @@ async def latency(run: Run) -> list[Figure]:
     sixths = traffic.recs.slices_ms(95, 6)
     late = float(np.percentile(traffic.late_s, 95)) * 1000
     detail = (
-        f"whole system, {run.broker.label}, {run.options.seconds:g} s of random arrivals: "
+        f"whole system, {run.options.seconds:g} s of random arrivals: "
         f"p50 {traffic.recs.percentile_ms(50):.1f}, p99 {traffic.recs.percentile_ms(99):.1f} ms of "
         f"{len(traffic.recs.seconds):,} lists; p95 of each sixth of the run {min(sixths):.1f} to {max(sixths):.1f}, "
         f"median {np.median(sixths):.1f} ms; /interact p50 {traffic.interact.percentile_ms(50):.1f}, p95 "
@@ -112,7 +112,7 @@ async def freshness(run: Run) -> list[Figure]:
         raise BenchmarkError(f"only {len(delays)} probes in {run.options.seconds:g} s: give --seconds a larger value")
     p50, p95, p99 = (float(p) * 1000 for p in np.percentile(delays, (50, 95, 99)))
     detail = (
-        f"{run.broker.label}; from the answer of /interact until the like is in the user's state in Redis, which the "
+        f"from the answer of /interact until the like is in the user's state in Redis, which the "
         f"next list reads; p50 {p50:.0f}, p99 {p99:.0f} ms of {len(delays):,} probes beside {PER_SECOND:g} "
         f"requests/s; meanwhile a bare endpoint that makes one durable write: p95 {bare.percentile_ms(95):.1f} ms"
     )

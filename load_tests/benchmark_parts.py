@@ -23,6 +23,7 @@ from load_tests.benchmark_refresh import refresh
 from load_tests.benchmark_run import Options, Part, Run, Screen
 from load_tests.benchmark_startup import startup
 from recsys.launch.errors import LaunchError
+from recsys.settings import masked
 from recsys.stores.ports import StoreError
 
 Measure = Callable[[Run], Awaitable[list[Figure]]]
@@ -50,11 +51,11 @@ async def measure(
         chosen = [part for part in parts if name == brokers[0] or part in OF_EACH_BROKER]
         async with AsyncExitStack() as stack:
             workspace = stack.enter_context(Workspace(options.folder))
-            screen.now(f"starting the broker {name}")
+            screen.now(f"starting the broker {masked(name)}")
             try:
                 broker = await stack.enter_async_context(open_broker(name, workspace))
             except EXPECTED as error:
-                outcome.failures += [Failure(f"{part}, {name}", _sentence(error)) for part in chosen]
+                outcome.failures += [Failure(f"{part}, {masked(name)}", _sentence(error)) for part in chosen]
                 continue
             for part in chosen:
                 run = Run(part, options, workspace, broker, screen, outcome)
@@ -67,7 +68,8 @@ async def _measure_one(run: Run) -> None:
     try:
         figures = await MEASURES[run.part](run)
         share = round(begun.others_until(Moment.now(run.workspace)), 2)
-        outcome.figures += [replace(figure, others=share) for figure in figures]
+        with_what = f", {run.broker.label}" if run.part in OF_EACH_BROKER else ""
+        outcome.figures += [replace(f, what=f.what + with_what, others=share) for f in figures]
     except EXPECTED as error:
         outcome.failures.append(Failure(f"{run.part}, {run.broker.label}", _sentence(error)))
     except ExceptionGroup as group:

@@ -96,7 +96,7 @@ async def interact(run: Run) -> list[Figure]:
         async def empty() -> None:
             await run.broker.empty(system.redis, system.settings.key_prefix)
 
-        detail = f"{run.broker.label}, {K} reactions a call"
+        detail = f"{K} reactions a call"
         return await _compare(run, "/interact", INTERACT, ours, theirs, empty, detail)
 
 
