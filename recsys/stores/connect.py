@@ -28,8 +28,8 @@ def open_broker(settings: Settings) -> Broker:
     url = settings.broker_url
     if _require("BROKER_URL", url, (*RABBIT_SCHEMES, *REDIS_SCHEMES)) in RABBIT_SCHEMES:
         return RabbitBroker(url, settings.publish_timeout_s)
-    client = connect_redis(url, settings.redis_timeout_s)
-    return RedisBroker(client, url, settings.key_prefix, settings.redis_timeout_s)
+    client = connect_redis(url, settings.publish_timeout_s)
+    return RedisBroker(client, url, settings.key_prefix, settings.publish_timeout_s)
 
 
 def open_vectors(settings: Settings) -> VectorStore:
