@@ -42,8 +42,8 @@ class Settings(BaseSettings):
     checkpoint_interval_s: float = Field(30.0, gt=0, description="seconds between two saved checkpoints of the counts")
     half_life_days: float = Field(7.0, ge=0.001, description="an interaction this old counts half in like rates")
 
-    redis_timeout_s: float = Field(2.0, gt=0, description="longest wait for one answer of the Redis that holds the state, seconds")
-    publish_timeout_s: float = Field(3.0, gt=0, description="longest wait for one answer of the broker, and of /interact for it, seconds")
+    redis_timeout_s: float = Field(2.0, gt=0, description="longest wait for an answer of the state's Redis, seconds")
+    publish_timeout_s: float = Field(3.0, gt=0, description="longest wait for the broker, also of /interact, seconds")
     impression_flush_ms: int = Field(100, gt=0, description="impressions reach the broker at most this much later")
     max_body_mib: int = Field(64, gt=0, description="larger request bodies get a 413")
     cors_origins: str = Field("*", description="origins that browsers may call the collector from, comma separated")
