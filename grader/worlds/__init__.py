@@ -1,0 +1,1 @@
+"""Hidden catalogues and hidden tastes: what a graded service is never told."""
