@@ -25,6 +25,20 @@ class TasteModel(Protocol):
 
 
 @dataclass(frozen=True)
+class Catalogue:
+    """What of a world is needed to measure lists that are already judged.
+
+    genres: (items, len(genre_names)) bool. likes, opinions: (items,) how many of the ``n_users`` have one.
+    """
+
+    genre_names: Sequence[str]
+    genres: Bools
+    likes: Ints
+    opinions: Ints
+    n_users: int
+
+
+@dataclass(frozen=True)
 class World:
     """Items and users are numbered from 0; the ids that a service sees are made anew for every run.
 
@@ -68,6 +82,10 @@ class World:
     @cached_property
     def opinions_per_item(self) -> Ints:
         return np.bincount(self.opinion_items, minlength=self.n_items).astype(np.int32)
+
+    @property
+    def catalogue(self) -> Catalogue:
+        return Catalogue(self.genre_names, self.genres, self.likes_per_item, self.opinions_per_item, self.n_users)
 
     def genre_lists(self) -> list[list[str]]:
         """The genres of each item by name, as ``/add_items`` takes them."""

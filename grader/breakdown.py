@@ -1,0 +1,137 @@
+"""Where the points went: the same hits counted by request, part of the run, place, genre, state of the user, source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from grader.metrics.intervals import Measured, of_ratios
+from grader.metrics.lists import NOTHING, Lists
+from grader.run import Run
+from grader.scoring import Profile, measure_lists, score
+from grader.worlds.world import Bools
+
+LAST_NUMBER: Final = 6  # requests from this one on are counted together
+FIFTHS: Final = 5
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of all places of lists: how many, how many of them were hits, and their precision."""
+
+    label: str
+    lists: int
+    places: int
+    hits: int
+    precision: Measured
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    title: str
+    parts: list[Part]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """``lists`` had it, ``places`` were wasted by it, ``points`` were lost: those that the other lists earned more."""
+
+    name: str
+    lists: int
+    places: int
+    points: float
+
+
+def breakdowns(run: Run, seed: int) -> list[Breakdown]:
+    """Parts without a place are left out, breakdowns without a part too."""
+    lists = run.lists
+    every = np.ones(lists.items.shape, bool)
+    warm = _warm(run)[:, None]
+    fifth = (np.arange(len(lists)) * FIFTHS // max(len(lists), 1))[:, None]
+    number = np.minimum(lists.number, LAST_NUMBER)[:, None]
+    held = np.where((lists.items != NOTHING)[:, :, None], run.catalogue.genres[lists.items], False)
+    groups: dict[str, dict[str, Bools]] = {
+        "Request of the user": {_ordinal(n): every & (number == n) for n in range(1, LAST_NUMBER + 1)},
+        "Fifth of the run": {f"{n + 1}": every & (fifth == n) for n in range(FIFTHS)},
+        "Place in the list": {f"{n + 1}": every & (np.arange(lists.k) == n) for n in range(lists.k)},
+        "User": {"cold: nothing accepted before": every & ~warm, "warm: reacted before": every & warm},
+        "Genre of the item": {name: held[:, :, n] for n, name in enumerate(run.catalogue.genre_names)},
+        "Source named by the service": _by_source(run),
+    }
+    found = [Breakdown(title, _parts(lists, masks, seed)) for title, masks in groups.items()]
+    return [breakdown for breakdown in found if breakdown.parts]
+
+
+def _parts(lists: Lists, masks: dict[str, Bools], seed: int) -> list[Part]:
+    masks = {label: mask for label, mask in masks.items() if mask.any()}
+    if not masks:
+        return []
+    places = np.column_stack([mask.sum(axis=1) for mask in masks.values()])
+    hits = np.column_stack([(mask & lists.hits).sum(axis=1) for mask in masks.values()])
+    precisions = of_ratios(lists.user, hits, places, seed)
+    return [
+        Part(label, int((places[:, n] > 0).sum()), int(places[:, n].sum()), int(hits[:, n].sum()), precisions[n])
+        for n, label in enumerate(masks)
+    ]
+
+
+def _ordinal(number: int) -> str:
+    return f"{number}" if number < LAST_NUMBER else f"{number} and later"
+
+
+def _warm(run: Run) -> Bools:
+    """(lists,): whether a reaction of the user had been accepted before he asked."""
+    accepted = (pl.col("kind") == "interact") & (pl.col("status") == 200)
+    frame = run.requests.select("kind", warm=accepted.cum_sum().over("user") > 0)
+    return frame.filter(kind="recs")["warm"].to_numpy()
+
+
+def _by_source(run: Run) -> dict[str, Bools]:
+    k = run.lists.k
+    rows: list[list[str]] = run.recs["sources"].to_list()
+    names = sorted({name for row in rows for name in row})
+    if not names:
+        return {}
+    number = {name: n for n, name in enumerate(names)}
+    source = np.full((len(rows), k), -1)
+    for n, row in enumerate(rows):
+        source[n, : len(row)] = [number[name] for name in row]
+    return {name: source == n for name, n in number.items()}
+
+
+def faults(run: Run, profile: Profile, seed: int) -> list[Fault]:
+    """What spoiled lists, with the points that were lost by it."""
+    lists, recs = run.lists, run.recs
+    missing = np.maximum(lists.k - recs["returned"].to_numpy(), 0)
+    failed = recs["problem"].to_numpy() != ""
+    wasted = {
+        "no list: error or timeout": np.where(failed, lists.k, 0),
+        "short": np.where(failed, 0, missing),
+        "unknown ids": recs["unknown"].to_numpy(),
+        "repeated within the list": recs["repeated"].to_numpy(),
+        "already shown to the user": ((lists.items != NOTHING) & ~lists.fresh).sum(axis=1),
+    }
+    return [
+        Fault(name, int((w > 0).sum()), int(w.sum()), _points_lost(run, w > 0, profile, seed))
+        for name, w in wasted.items()
+    ]
+
+
+def _points_lost(run: Run, spoiled: Bools, profile: Profile, seed: int) -> float:
+    """By how much precision, nDCG and diversity of the other lists would score higher; coverage stays as it is."""
+    if not spoiled.any() or spoiled.all():
+        return 0.0
+    whole = measure_lists(run.catalogue, run.lists, seed)
+    rest = measure_lists(run.catalogue, subset(run.lists, ~spoiled), seed)
+    rest |= {name: whole[name] for name in ("catalogue_coverage",)}
+    return max(0.0, score(rest, profile).quality.value - score(whole, profile).quality.value)
+
+
+def subset(lists: Lists, chosen: Bools) -> Lists:
+    """Only the lists chosen by the mask (lists,), judged as before."""
+    names: Sequence[str] = ("user", "number", "items", "fresh", "hits", "relevant", "remaining")
+    return Lists(**{name: getattr(lists, name)[chosen] for name in names}, n_items=lists.n_items)

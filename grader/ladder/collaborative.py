@@ -1,0 +1,91 @@
+"""The collaborative oracle: knows all opinions of the others, and of this user only what he says in the run."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from scipy.sparse.linalg import LinearOperator, svds
+
+from grader.ladder.recommenders import best
+from grader.worlds.world import Ints, World
+
+FACTORS: Final = 32
+FOLDS: Final = 4  # a user's own opinions are in the crowd of no fold that predicts him
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """Likes of others as probability (items,), factors (items, f), variance of tastes (f,) and noise (items,)."""
+
+    rate: np.ndarray
+    factors: np.ndarray
+    spread: np.ndarray
+    noise: np.ndarray
+
+
+class CollaborativeOracle:
+    """The posterior mean of a Gaussian factor model of likes, fold by fold (Tipping & Bishop 1999).
+
+    A like is rate_i + factors_i z + noise_i, with z ~ N(0, spread) of this user; every item of a list to which the
+    user could react is an observation of it, 1 if he liked it, else 0.
+    """
+
+    def __init__(self, world: World, rng: np.random.Generator) -> None:
+        self._fold = rng.integers(0, FOLDS, world.n_users)
+        self._crowds = [learn(likes_matrix(world, self._fold != fold), rng) for fold in range(FOLDS)]
+        self._seen: defaultdict[int, list[int]] = defaultdict(list)
+        self._liked: defaultdict[int, list[bool]] = defaultdict(list)
+
+    def recommend(self, user: int, shown: Sequence[int], k: int) -> list[int]:
+        crowd = self._crowds[self._fold[user]]
+        return best(expected_likes(crowd, self._seen[user], self._liked[user]), shown, k)
+
+    def react(self, user: int, items: Sequence[int], liked: Sequence[bool]) -> None:
+        self._seen[user].extend(items)
+        self._liked[user].extend(liked)
+
+
+def likes_matrix(world: World, users: np.ndarray) -> csr_matrix:
+    """Likes of the users chosen by the mask (users,), as rows; others are left out."""
+    chosen = world.liked & users[world.opinion_users]
+    row = (np.cumsum(users) - 1)[world.opinion_users[chosen]]
+    shape = (int(users.sum()), world.n_items)
+    return csr_matrix((np.ones(int(chosen.sum()), np.float32), (row, world.opinion_items[chosen])), shape=shape)
+
+
+def learn(likes: csr_matrix, rng: np.random.Generator) -> Crowd:
+    """Principal components of the centred likes; what they leave of each item's variance is noise."""
+    users, items = likes.shape
+    rate = np.asarray(likes.mean(axis=0)).ravel()
+    transposed = likes.T.tocsr()
+    centred = LinearOperator(
+        likes.shape,
+        matvec=lambda x: likes @ x.ravel() - rate @ x.ravel(),
+        rmatvec=lambda y: transposed @ y.ravel() - rate * y.sum(),
+        dtype=np.float64,
+    )
+    count = min(FACTORS, users - 1, items - 1)
+    _, size, components = svds(
+        centred, k=count, v0=rng.standard_normal(min(users, items)), return_singular_vectors="vh"
+    )
+    spread = size**2 / users
+    explained = (components.T**2) @ spread
+    # Half an observation keeps the noise of items that nobody liked above 0.
+    noise = np.maximum(rate * (1 - rate) - explained, 0.5 / users)
+    return Crowd(rate.astype(np.float32), components.T.astype(np.float32), spread, noise)
+
+
+def expected_likes(crowd: Crowd, seen: Ints | Sequence[int], liked: Sequence[bool]) -> np.ndarray:
+    """(items,): how likely this user likes each item, given what he said of those seen; the crowd's rate if nothing."""
+    if not len(seen):
+        return crowd.rate
+    factors = crowd.factors[seen]
+    weighted = factors.T / crowd.noise[seen]
+    precision = np.diag(1 / crowd.spread) + weighted @ factors
+    taste = np.linalg.solve(precision, weighted @ (np.asarray(liked) - crowd.rate[seen]))
+    return np.asarray(crowd.rate + crowd.factors @ taste.astype(np.float32))

@@ -1,0 +1,1 @@
+"""Every metric as a pure function of lists and of the hidden world."""

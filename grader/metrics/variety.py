@@ -1,0 +1,130 @@
+"""How different lists are: within themselves, from each other, and in what of the catalogue they show.
+
+``items`` is (lists, k) int32 with NOTHING (-1) where a place holds no item; ``genres`` (items, g) bool.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from grader.worlds.world import Bools, Ints
+
+LISTS_AT_ONCE = 5_000  # bounds the memory of (lists, k, g) arrays to some tens of megabytes
+Values = np.ndarray  # float64
+
+
+def intra_list_diversity(items: Ints, genres: Bools) -> Values:
+    """(lists,): mean distance of all pairs of the list's items, 0 to 1 (Ziegler et al. 2005).
+
+    The distance is 1 - Jaccard of the two sets of genres; two items without any genre are told apart by nothing: 0.
+    Lists with fewer than two items have 0.
+    """
+    chunks = [_intra_list(items[n : n + LISTS_AT_ONCE], genres) for n in range(0, len(items), LISTS_AT_ONCE)]
+    return np.concatenate(chunks) if chunks else np.empty(0)
+
+
+def _intra_list(items: Ints, genres: Bools) -> Values:
+    placed = items >= 0
+    held = genres[items].astype(np.float32)
+    shared = held @ held.transpose(0, 2, 1)
+    sizes = held.sum(axis=2)
+    union = sizes[:, :, None] + sizes[:, None, :] - shared
+    distance = np.where(union > 0, 1 - shared / np.maximum(union, 1), 0)
+    pair = placed[:, :, None] & placed[:, None, :] & ~np.eye(items.shape[1], dtype=bool)
+    return np.asarray((distance * pair).sum(axis=(1, 2), dtype=np.float64) / np.maximum(pair.sum(axis=(1, 2)), 1))
+
+
+def share_of_genres(items: Ints, genres: Bools) -> Values:
+    """(lists,): how much of all genres at least one item of the list has, 0 to 1; 0 in a catalogue without genres."""
+    shares = np.zeros(len(items))
+    if genres.shape[1]:
+        for start in range(0, len(items), LISTS_AT_ONCE):
+            part = items[start : start + LISTS_AT_ONCE]
+            held = genres[part] & (part >= 0)[:, :, None]
+            shares[start : start + LISTS_AT_ONCE] = held.any(axis=1).mean(axis=1)
+    return shares
+
+
+def novelty(items: Ints, opinions_per_item: Ints, n_users: int) -> Values:
+    """(lists,): mean surprise of the list's items in bits, -log2 of the share of users who know the item.
+
+    Known means an opinion in the hidden world; one is added to both counts, so that unknown items have a finite value
+    (Vargas & Castells 2011, popularity-based item novelty). NaN for a list without items.
+    """
+    surprise = -np.log2((opinions_per_item + 1) / (n_users + 1))
+    placed = items >= 0
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(placed, surprise[items], 0).sum(axis=1) / placed.sum(axis=1))
+
+
+def exposures(items: Ints, n_items: int) -> Ints:
+    """(n_items,): how often each item was shown."""
+    return np.bincount(items[items >= 0], minlength=n_items).astype(np.int32)
+
+
+def catalogue_coverage(items: Ints, n_items: int) -> float:
+    """Share of the catalogue that was shown to somebody, 0 to 1; 0 for an empty catalogue."""
+    return float((exposures(items, n_items) > 0).mean()) if n_items else 0.0
+
+
+def coverage_without_each(user: Ints, items: Ints, n_items: int) -> Values:
+    """(users,): ``catalogue_coverage`` without each user that has a list."""
+    present, number = np.unique(user, return_inverse=True)
+    keys = np.unique((number[:, None] * np.int64(n_items) + items)[items >= 0])
+    whose, item = np.divmod(keys, max(n_items, 1))
+    viewers = np.bincount(item, minlength=n_items)
+    only_theirs = np.bincount(whose[viewers[item] == 1], minlength=len(present))
+    return catalogue_coverage(items, n_items) - only_theirs / max(n_items, 1)
+
+
+def exposure_gini(items: Ints, n_items: int) -> float:
+    """Gini index of how often items were shown: 0 all alike, towards 1 all on one; 0 if nothing was shown."""
+    shown = np.sort(exposures(items, n_items)).astype(np.float64)
+    total = shown.sum()
+    if not total:
+        return 0.0
+    return float((2 * np.arange(1, n_items + 1) - n_items - 1) @ shown / (n_items * total))
+
+
+def gini_without_each(user: Ints, items: Ints, n_items: int) -> Values:
+    """(users,): ``exposure_gini`` without each user that has a list, to first order in his exposures."""
+    present, number = np.unique(user, return_inverse=True)
+    shown = exposures(items, n_items)
+    total = int(shown.sum())
+    value = exposure_gini(items, n_items)
+    if not total:
+        return np.full(len(present), value)
+    ordered = np.sort(shown)
+    mid_ranks = (np.searchsorted(ordered, shown, "left") + np.searchsorted(ordered, shown, "right") + 1) / 2
+    slope = (2 * mid_ranks - n_items - 1) / (n_items * total) - value / total
+    return value - np.bincount(number, np.where(items >= 0, slope[items], 0).sum(axis=1), minlength=len(present))
+
+
+def inter_user_diversity(user: Ints, items: Ints) -> float:
+    """Mean of 1 - |A and B| / k over all pairs of lists A, B of different users, 0 to 1 (Zhou et al. 2010).
+
+    1 if there is no such pair. A list shows no item twice; NOTHING is common to no two lists.
+    """
+    shared, pairs = _pairs(user, items)
+    return 1 - float(shared.sum()) / (items.shape[1] * float(pairs.sum())) if pairs.sum() else 1.0
+
+
+def inter_user_diversity_without_each(user: Ints, items: Ints) -> Values:
+    """(users,): ``inter_user_diversity`` without each user that has a list."""
+    shared, pairs = _pairs(user, items)
+    # Each pair of lists was counted at both of its users.
+    left_pairs = pairs.sum() / 2 - pairs
+    left_shared = shared.sum() / 2 - shared
+    return np.where(left_pairs > 0, 1 - left_shared / (items.shape[1] * np.maximum(left_pairs, 1)), 1.0)
+
+
+def _pairs(user: Ints, items: Ints) -> tuple[Values, Values]:
+    """For each user with a list: items shared with lists of others, and how many pairs with them there are."""
+    _, number, lists = np.unique(user, return_inverse=True, return_counts=True)
+    placed = items >= 0
+    n_items = int(items.max(initial=0)) + 1
+    keys, times = np.unique((number[:, None] * np.int64(n_items) + items)[placed], return_counts=True)
+    whose, item = np.divmod(keys, n_items)
+    total = np.bincount(items[placed], minlength=n_items)
+    shared = np.bincount(whose, times * (total[item] - times), minlength=len(lists))
+    return shared.astype(np.float64), (lists * (len(user) - lists)).astype(np.float64)

@@ -1,0 +1,152 @@
+"""The service under test: two URLs and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+from yarl import URL
+
+from grader.errors import GraderError
+
+NO_ANSWER: Final = 0  # in place of a status
+KEPT_ALIVE_S: Final = 1.5  # shorter than servers keep idle connections, so that none is closed under a request
+EXCERPT_BYTES: Final = 200
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the two roles of the contract answer; without a slash at the end."""
+
+    recs_url: str = "http://localhost:5001"
+    interact_url: str = "http://localhost:5000"
+
+    def __post_init__(self) -> None:
+        for name in ("recs_url", "interact_url"):
+            url = getattr(self, name).rstrip("/")
+            if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+                raise GraderError(f"{url!r} is no URL: give one like http://localhost:5001.")
+            object.__setattr__(self, name, url)
+
+
+class Answer(NamedTuple):
+    """``problem`` is empty for a 200. Times are those of ``time.perf_counter``."""
+
+    status: int
+    body: bytes
+    problem: str
+    sent_s: float
+    done_s: float
+
+
+class Shown(NamedTuple):
+    """What a list answer holds: ids as strings, and the source of each if it was asked for and given."""
+
+    item_ids: list[str]
+    sources: list[str]
+
+
+class Service:
+    """Speaks the contract; requests never raise, what went wrong is in the answer."""
+
+    def __init__(self, client: aiohttp.ClientSession, address: Address) -> None:
+        self._client = client
+        self._recs = address.recs_url
+        self._interact = URL(f"{address.interact_url}/interact", encoded=True)
+        self.address = address
+
+    async def recs(self, user_id: str, k: int, *, explain: bool = False) -> Answer:
+        # Without parameters where the default will do: this is how the external grader asks.
+        query = "&".join([f"k={k}"] * (k != 10) + ["explain=true"] * explain)
+        url = f"{self._recs}/recs/{quote(user_id, safe='')}" + f"?{query}" * bool(query)
+        return await self._send("GET", URL(url, encoded=True))
+
+    async def interact(self, user_id: str, item_ids: Sequence[str], actions: Sequence[str]) -> Answer:
+        body = {"user_id": user_id, "item_ids": item_ids, "actions": actions, "timestamp": time.time()}
+        return await self._send("POST", self._interact, body)
+
+    async def _send(self, method: str, url: URL, body: Mapping[str, Any] | None = None) -> Answer:
+        sent_s = time.perf_counter()
+        status, content, problem = NO_ANSWER, b"", ""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"} if data else None
+        try:
+            async with self._client.request(method, url, data=data, headers=headers) as response:
+                content = await response.read()
+                status = response.status
+        except TimeoutError:
+            problem = "timeout"
+        except (aiohttp.ClientError, OSError) as error:
+            problem = _reason(error)
+        done_s = time.perf_counter()
+        if status not in (NO_ANSWER, 200):
+            problem = f"status {status}"
+        return Answer(status, content, problem, sent_s, done_s)
+
+    async def prepare(self) -> None:
+        """Both healthchecks, then /cleanup. GraderError if this is no running service of the contract."""
+        for url in (self.address.recs_url, self.address.interact_url):
+            _require(await self._send("GET", URL(f"{url}/healthcheck")), f"{url}/healthcheck")
+        cleanup = URL(f"{self._recs}/cleanup")
+        answer = await self._send("POST", cleanup)
+        if answer.status in (404, 405):
+            answer = await self._send("GET", cleanup)
+        _require(answer, str(cleanup))
+
+    async def add_items(self, item_ids: Sequence[str], genres: Sequence[Sequence[str]]) -> Answer:
+        """GraderError if it is refused: without a catalogue there is nothing to grade."""
+        url = f"{self._recs}/add_items"
+        answer = await self._send("POST", URL(url), {"item_ids": item_ids, "genres": genres})
+        _require(answer, url)
+        return answer
+
+
+def _reason(error: Exception) -> str:
+    """In few words and without addresses, so that equal problems are counted together."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"no connection ({error.strerror or type(error.os_error).__name__})"
+    if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError):
+        return "connection closed"
+    return type(error).__name__
+
+
+def _require(answer: Answer, url: str) -> None:
+    if not answer.problem:
+        return
+    seen = answer.body[:EXCERPT_BYTES].decode(errors="replace").strip()
+    if "<html" in seen.lower():
+        seen = "an HTML page: is this the port of another program?"
+    what = f"answered {answer.problem}" if answer.status else f"gave no answer: {answer.problem}"
+    hint = f" ({seen})" if seen else "" if answer.status else "; is the service running, and is the URL right?"
+    raise GraderError(f"{url} {what}{hint}")
+
+
+def read_list(body: bytes) -> Shown | str:
+    """The list in the body of a 200, or what is wrong with it in few words."""
+    try:
+        parsed = json.loads(body)
+    except ValueError:
+        return "no JSON"
+    ids = parsed.get("item_ids") if isinstance(parsed, dict) else None
+    if not isinstance(ids, list):
+        return "no item_ids"
+    sources = parsed.get("sources")
+    labelled = isinstance(sources, list) and len(sources) == len(ids)
+    return Shown([str(item) for item in ids], [str(s) for s in sources] if labelled else [])
+
+
+@asynccontextmanager
+async def connect(address: Address, timeout_s: float) -> AsyncIterator[Service]:
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_ALIVE_S)
+    timeout = aiohttp.ClientTimeout(total=timeout_s)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as client:
+        yield Service(client, address)
+    # The transports of a closed session are closed by the next round of the event loop.
+    await asyncio.sleep(0)

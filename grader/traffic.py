@@ -1,0 +1,104 @@
+"""Who comes when and does what: the visits of a run, planned before the first request and independent of any answer."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from grader.worlds.world import Bools, Ints
+
+LOOK: Final = "R"
+REACT: Final = "I"
+# Shares that give what was observed of the external grader: 3.1 lists and 2.2 reactions per user, 52 and 36 a second.
+PATTERNS: Final = {"RIRR": 0.14, "RRRI": 0.14, "RIRIR": 0.36, "RIRIRI": 0.24, "RIRIRIRI": 0.12}
+LISTS_PER_VISIT: Final = sum(share * pattern.count(LOOK) for pattern, share in PATTERNS.items())
+STEPS_PER_VISIT: Final = sum(share * len(pattern) for pattern, share in PATTERNS.items())
+
+
+@dataclass(frozen=True)
+class TrafficConfig:
+    """Observed of the external grader. With these pauses about 40 of the 50 places are taken on average."""
+
+    requests_per_s: float = 88.0
+    concurrency: int = 50  # users at once
+    short_pause_s: tuple[float, float] = (0.2, 0.4)
+    long_pause_s: tuple[float, float] = (5.0, 20.0)
+    long_pause_share: float = 0.02
+    lists_per_user: float = LISTS_PER_VISIT  # more make some users come back, fewer are not possible
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Visits in order of arrival, and their steps one after the other.
+
+    user: (visits,) who comes. arrival_s: (visits,) when, ascending from 0, if every answer took no time.
+    first: (visits + 1,) where the steps of each visit begin. looks: (steps,) True for a list, False for reactions.
+    pause_s: (steps,) from the answer before until this step; 0 for the first of a visit.
+    """
+
+    user: Ints
+    arrival_s: np.ndarray
+    first: Ints
+    looks: Bools
+    pause_s: np.ndarray
+
+    @cached_property
+    def step_user(self) -> Ints:
+        return np.repeat(self.user, np.diff(self.first))
+
+    @cached_property
+    def order(self) -> Ints:
+        """(steps,): all steps in the order of a service that answers at once."""
+        since_arrival = np.cumsum(self.pause_s)
+        since_arrival -= np.repeat(since_arrival[self.first[:-1]], np.diff(self.first))
+        due_s = np.repeat(self.arrival_s, np.diff(self.first)) + since_arrival
+        return np.argsort(due_s, kind="stable").astype(np.int32)
+
+    @cached_property
+    def lists(self) -> Ints:
+        """(lists,): the steps that ask for a list, in that order."""
+        return self.order[self.looks[self.order]]
+
+
+def plan_traffic(n_users: int, config: TrafficConfig, seed: int) -> Plan:
+    """Every user comes once, a part of them again so that ``lists_per_user`` is reached on average."""
+    rng = np.random.default_rng([seed, 1])
+    user = _visitors(n_users, config.lists_per_user / LISTS_PER_VISIT, rng)
+    patterns = np.array(list(PATTERNS))[rng.choice(len(PATTERNS), len(user), p=list(PATTERNS.values()))]
+    steps = "".join(patterns)
+    first = np.concatenate([[0], np.cumsum(np.char.str_len(patterns))]).astype(np.int32)
+    pause_s = np.where(
+        rng.random(len(steps)) < config.long_pause_share,
+        rng.uniform(*config.long_pause_s, len(steps)),
+        rng.uniform(*config.short_pause_s, len(steps)),
+    )
+    pause_s[first[:-1]] = 0.0
+    visits_per_s = config.requests_per_s / STEPS_PER_VISIT
+    wished_s = np.cumsum(rng.exponential(1 / visits_per_s, len(user)))
+    stay_s = np.add.reduceat(pause_s, first[:-1])
+    arrival_s = _admitted(wished_s - wished_s[0], stay_s, config.concurrency)
+    looks = np.frombuffer(steps.encode(), dtype="S1") == LOOK.encode()
+    return Plan(user, arrival_s, first, looks, pause_s)
+
+
+def _visitors(n_users: int, visits_per_user: float, rng: np.random.Generator) -> Ints:
+    """A shuffled round of all users, then further rounds, the last one of a random part of them."""
+    rounds = [rng.permutation(n_users) for _ in range(max(1, int(visits_per_user)))]
+    if visits_per_user > len(rounds):
+        rounds.append(rng.permutation(n_users)[: round(n_users * (visits_per_user - len(rounds)))])
+    return np.concatenate(rounds).astype(np.int32)
+
+
+def _admitted(wished_s: np.ndarray, stay_s: np.ndarray, places: int) -> np.ndarray:
+    """When each is let in, so that no more than ``places`` are there at once."""
+    leaving: list[float] = []
+    admitted_s = np.empty(len(wished_s))
+    for visit, (wished, stay) in enumerate(zip(wished_s.tolist(), stay_s.tolist(), strict=True)):
+        entry = max(wished, heapq.heappop(leaving)) if len(leaving) >= places else wished
+        admitted_s[visit] = entry
+        heapq.heappush(leaving, entry + stay)
+    return np.maximum.accumulate(admitted_s)
