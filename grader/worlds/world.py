@@ -44,7 +44,7 @@ class World:
 
     genres: (items, len(genre_names)) bool; a row may be all False.
     indptr: (users + 1,) int64 and opinion_items: (opinions,) int32, liked: (opinions,) bool. User u has opinions about
-    ``opinion_items[indptr[u]:indptr[u + 1]]``, ascending and without repeats; about all others none, and will not react.
+    ``opinion_items[indptr[u]:indptr[u + 1]]``, ascending and without repeats; to all others he will not react.
     parameters: what made this world, for the report: spec, seed and the numbers behind it.
     """
 
