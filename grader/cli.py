@@ -11,20 +11,41 @@ import typer
 from rich.console import Console
 
 from grader.assessment import Assessment, assess
+from grader.compare_command import compare_command
 from grader.errors import GraderError
 from grader.grade import GradeConfig, grade, set_stage
 from grader.limits import broken, parse_limits
+from grader.options import (
+    RUNS,
+    Concurrency,
+    Explain,
+    FailUnder,
+    InteractUrl,
+    Ladder,
+    LagOption,
+    Lists,
+    Output,
+    ProfileSpec,
+    Rate,
+    RecsUrl,
+    Salt,
+    Seed,
+    Speed,
+    Timeout,
+    Users,
+    WorldSpec,
+)
 from grader.run import Run, load, save
 from grader.scoring import profile_of
 from grader.screen import ProgressScreen
 from grader.service import Address
 from grader.terminal import show
+from grader.worlds_command import world
 
 EXIT_BROKEN: Final = 1
 EXIT_ERROR: Final = 2
 EXIT_INTERRUPTED: Final = 130
 DEFAULTS: Final = GradeConfig()
-RUNS: Final = Path("grader-runs")
 
 app = typer.Typer(
     help="Score any running recommender of the contract, and know why it scored so.",
@@ -34,39 +55,12 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-RecsUrl = Annotated[str, typer.Option("--recs-url", help="serves /recs, /add_items, /cleanup, /healthcheck")]
-InteractUrl = Annotated[str, typer.Option("--interact-url", help="serves /interact, /healthcheck")]
-WorldSpec = Annotated[
-    str, typer.Option("--world", help="synthetic, movielens:FOLDER, tiny, or synthetic:items=1000,users=300")
-]
-Seed = Annotated[int, typer.Option(help="the same seed gives the same world, visits and resamples")]
-Users = Annotated[int | None, typer.Option(min=1, help="how many of the world's users come; default: all")]
-Lists = Annotated[
-    float | None, typer.Option("--lists", min=1, help="lists per user, on average; default: 3.1, of few users 5")
-]
-Rate = Annotated[float, typer.Option(min=0.1, help="requests per second at --speed 1")]
-Concurrency = Annotated[int, typer.Option(min=1, help="users at once")]
-Speed = Annotated[float, typer.Option(min=0.01, help="how many times faster users come and think")]
-Timeout = Annotated[float, typer.Option(min=0.1, help="seconds to wait for an answer")]
-ProfileSpec = Annotated[
-    str,
-    typer.Option("--profile", help="which readings count: standard, published, hit-rate, users, or precision=hits,…"),
-]
-Salt = Annotated[int | None, typer.Option(help="repeats the ids of an earlier run; default: fresh ids in every run")]
-Explain = Annotated[
-    bool | None, typer.Option("--explain/--no-explain", help="ask for the source of items; default: if offered")
-]
-Ladder = Annotated[bool, typer.Option("--ladder/--no-ladder", help="compute the reference ladder before the run")]
-LagOption = Annotated[bool, typer.Option("--lag/--no-lag", help="measure the feedback lag after the run")]
-Output = Annotated[Path | None, typer.Option(help="folder for run.json, requests.parquet and report.html")]
-FailUnder = Annotated[str, typer.Option(help="exit with 1 unless it holds: points=38,p95_ms=50")]
-
 
 @app.command("run")
 def run_command(
     recs_url: RecsUrl = Address.recs_url,
     interact_url: InteractUrl = Address.interact_url,
-    world: WorldSpec = DEFAULTS.world,
+    world_spec: WorldSpec = DEFAULTS.world,
     seed: Seed = DEFAULTS.seed,
     users: Users = None,
     lists: Lists = None,
@@ -91,7 +85,7 @@ def run_command(
     limits = parse_limits(fail_under)
     address = Address(recs_url, interact_url)
     config = GradeConfig(
-        world=world,
+        world=world_spec,
         seed=seed,
         users=users,
         lists_per_user=lists,
@@ -122,6 +116,10 @@ def report_command(
     """Assess a saved run again, for example by another --profile, and write its report anew."""
     limits = parse_limits(fail_under)
     require(finish_run(load(folder), folder, profile), limits)
+
+
+app.command("compare")(compare_command)
+app.command("world")(world)
 
 
 def finish_run(run: Run, folder: Path, profile: str) -> Assessment:

@@ -32,19 +32,30 @@ def measure_lists(catalogue: Catalogue, lists: Lists, seed: int) -> Measurements
         "novelty_bits": variety.novelty(lists.items, catalogue.opinions, catalogue.n_users),
     }
     means = of_means(lists.user, np.column_stack(list(per_list.values())), seed)
-    value = [
-        variety.catalogue_coverage(lists.items, lists.n_items),
-        variety.inter_user_diversity(lists.user, lists.items),
-        variety.exposure_gini(lists.items, lists.n_items),
+    wholes = dict(zip(WHOLES, of_wholes(*_wholes(lists, seed), seed), strict=True))
+    return dict(zip(per_list, means, strict=True)) | wholes
+
+
+WHOLES: Final = ("catalogue_coverage", "inter_user_diversity", "exposure_gini")
+
+
+def _wholes(lists: Lists, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Values of WHOLES (3,), and what each user makes of them (users, 3)."""
+    user, items, n_items = lists.user, lists.items, lists.n_items
+    coverage = variety.catalogue_coverage(items, n_items)
+    made = coverage - variety.coverage_without_each(user, items, n_items)
+    made -= made.mean()
+    if not made.any():
+        # No item was shown to one user only, so nobody in particular stands for the chance that is left.
+        made = np.random.default_rng([seed, 6]).standard_normal(len(made))
+    made *= np.sqrt(variety.coverage_variance(user, items, n_items) / max((made**2).sum(), 1e-300))
+    diversity = variety.inter_user_diversity(user, items)
+    gini = variety.exposure_gini(items, n_items)
+    others = [
+        diversity - variety.inter_user_diversity_without_each(user, items),
+        gini - variety.gini_without_each(user, items, n_items),
     ]
-    without_each = [
-        variety.coverage_without_each(lists.user, lists.items, lists.n_items),
-        variety.inter_user_diversity_without_each(lists.user, lists.items),
-        variety.gini_without_each(lists.user, lists.items, lists.n_items),
-    ]
-    wholes = of_wholes(np.array(value), np.column_stack(without_each), seed)
-    names = ("catalogue_coverage", "inter_user_diversity", "exposure_gini")
-    return dict(zip(per_list, means, strict=True)) | dict(zip(names, wholes, strict=True))
+    return np.array([coverage, diversity, gini]), np.column_stack([made, *others])
 
 
 def measure_latency(name: str, user: Ints, seconds: np.ndarray, seed: int) -> Measurements:

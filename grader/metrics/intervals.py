@@ -65,15 +65,15 @@ def of_ratios(user: Ints, numerators: Values, denominators: Values, seed: int) -
     return [Measured(float(ratio), column) for ratio, column in zip(ratios, repeats.T, strict=True)]
 
 
-def of_wholes(value: Values, without_each: Values, seed: int) -> list[Measured]:
-    """Metrics of all lists together: ``value`` (m,), and (users, m) what each would be without each user.
+def of_wholes(value: Values, made: Values, seed: int) -> list[Measured]:
+    """Metrics of all lists together: ``value`` (m,), and (users, m) the difference that each user makes to them.
 
     Resampling users as such would be wrong for them: it draws some users twice and others never, and so sees fewer
     different items than there were. Instead each draw of a user adds the difference that the user made, which has the
     variance of the jackknife (Tukey 1958) and the same resamples as ``of_means``. Repeats are cut to 0 to 1.
     """
-    made = without_each.mean(axis=0) - without_each
-    repeats = np.concatenate([value + (w - 1) @ made for w in resamples(len(made), seed)]).clip(0, 1)
+    centred = made - made.mean(axis=0)
+    repeats = np.concatenate([value + (w - 1) @ centred for w in resamples(len(made), seed)]).clip(0, 1)
     return [Measured(float(v), column) for v, column in zip(value, repeats.T, strict=True)]
 
 

@@ -1,0 +1,151 @@
+"""Runs of the same users with two services: which is better, metric by metric, and whether that is more than chance.
+
+Two kinds of chance are told apart. Other users of the same kind would have given other figures: that is seen within a
+run, by resampling its users. A service that learns may have learned something else: that is seen only between runs, so
+it takes at least two of each service. One run of each can only speak of users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import polars as pl
+from scipy import stats
+
+from grader.assessment import measure
+from grader.errors import GraderError
+from grader.metrics.intervals import Measured
+from grader.run import Run
+from grader.scoring import Measurements, Profile, score
+
+POINTS: Final = "points"
+# Chance of any false verdict about lists, or about latencies, when two services are equal. Less than the 5 in 100 that
+# are promised, because intervals from resampling are a little too narrow.
+ALPHA: Final = 0.02
+# Equal for the same visits of the same users; ids, URLs and what was measured besides may differ.
+SAME: Final = ("world", "seed", "users", "lists_per_user", "k")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Means over the runs of A and of B, their difference B - A with its 95 % interval, and what it says of B.
+
+    ``p``: the chance of so large a difference between equal services. ``verdict``: better, worse or no difference.
+    """
+
+    metric: str
+    a: float
+    b: float
+    change: float
+    low: float
+    high: float
+    p: float
+    verdict: str = "no difference"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``points`` decide; ``metrics`` are those of lists; ``latencies`` stand beside them and are judged apart."""
+
+    points: Difference
+    metrics: list[Difference]
+    latencies: list[Difference]
+    users: int
+    runs: int
+
+
+def compare(runs_a: Sequence[Run], runs_b: Sequence[Run], profile: Profile) -> Comparison:
+    """The n-th run of A is compared with the n-th of B, at least one.
+
+    GraderError unless each two sent the same users of the same world. Lists that only one of them reached are left out.
+    """
+    pairs = [measured_pair(a, b, profile) for a, b in zip(runs_a, runs_b, strict=True)]
+    names = [name for name in pairs[0][0] if all(name in measured for pair in pairs for measured in pair)]
+    found = {name: difference(name, [(a[name], b[name]) for a, b in pairs]) for name in names}
+    latencies = [name for name in names if name.endswith("_ms")]
+    points, *metrics = holm([found[name] for name in names if name not in latencies])
+    return Comparison(
+        points=points,
+        metrics=metrics,
+        latencies=holm([found[name] for name in latencies]),
+        users=sum(run.recs["user"].n_unique() for run in runs_a),
+        runs=len(pairs),
+    )
+
+
+def measured_pair(a: Run, b: Run, profile: Profile) -> tuple[Measurements, Measurements]:
+    """Metrics and points of both, over the lists that both have, with the same resamples."""
+    _require_same(a, b)
+    seed = int(a.facts["settings"]["seed"])
+    measured_a, measured_b = (measure(run, seed) for run in _common(a, b))
+    return with_points(measured_a, profile), with_points(measured_b, profile)
+
+
+def with_points(measured: Measurements, profile: Profile) -> Measurements:
+    return {POINTS: score(measured, profile).quality, **measured}
+
+
+def _require_same(a: Run, b: Run) -> None:
+    for name in SAME:
+        one, other = a.facts["settings"][name], b.facts["settings"][name]
+        if one != other:
+            raise GraderError(f"The runs cannot be compared: {name} is {one!r} in one and {other!r} in the other.")
+    if a.facts["world"]["opinions"] != b.facts["world"]["opinions"]:
+        raise GraderError("The runs cannot be compared: their worlds differ, made by different versions or files.")
+
+
+def _common(a: Run, b: Run) -> tuple[Run, Run]:
+    """Only the lists (with the reactions after them) that were asked for in both runs."""
+    keys = ["user", "number"]
+    both = a.recs.select(keys).join(b.recs.select(keys), on=keys, how="semi")
+
+    def reduced(run: Run) -> Run:
+        kept: pl.DataFrame = run.requests.join(both, on=keys, how="semi", maintain_order="left")
+        return Run(run.facts, run.catalogue, kept)
+
+    return reduced(a), reduced(b)
+
+
+def difference(metric: str, pairs: Sequence[tuple[Measured, Measured]]) -> Difference:
+    """From one pair: the paired bootstrap over its users. From more: random effects of runs and users.
+
+    The mean over runs has the standard error of DerSimonian & Laird (1986) or that of Hartung & Knapp (2001), whichever
+    is larger, and Student's t with one degree of freedom less than there are runs.
+    """
+    changes = np.array([b.value - a.value for a, b in pairs])
+    spreads = np.array([np.nanstd(b.repeats - a.repeats) for a, b in pairs])
+    change = float(changes.mean())
+    error, freedom = float(spreads[0]), float("inf")
+    if len(pairs) > 1:
+        freedom = len(pairs) - 1
+        between = float(changes.var(ddof=1))
+        # With runs of equal size both errors have this simple form.
+        error = float(np.sqrt(max(between, (spreads**2).mean()) / len(pairs)))
+    p = 1.0 if change == 0 or np.isnan(change) else 2 * float(stats.t.sf(abs(change) / max(error, 1e-300), freedom))
+    half = float(stats.t.ppf(0.975, freedom)) * error
+    mean_a, mean_b = (float(np.mean([pair[side].value for pair in pairs])) for side in (0, 1))
+    return Difference(metric, mean_a, mean_b, change, change - half, change + half, p)
+
+
+def holm(differences: list[Difference]) -> list[Difference]:
+    """With verdicts such that any false one among them has at most the chance ALPHA (Holm 1979)."""
+    by_p = sorted(range(len(differences)), key=lambda n: differences[n].p)
+    told = set()
+    for place, n in enumerate(by_p):
+        if differences[n].p > ALPHA / (len(by_p) - place):
+            break
+        told.add(n)
+    return [_with_verdict(found, n in told) for n, found in enumerate(differences)]
+
+
+def _with_verdict(found: Difference, told: bool) -> Difference:
+    if not told:
+        return found
+    return replace(found, verdict="better" if (found.change > 0) != less_is_better(found.metric) else "worse")
+
+
+def less_is_better(metric: str) -> bool:
+    return metric.endswith("_ms") or metric == "exposure_gini"

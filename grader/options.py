@@ -1,0 +1,37 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+RUNS: Final = Path("grader-runs")
+
+RecsUrl = Annotated[str, typer.Option("--recs-url", help="serves /recs, /add_items, /cleanup, /healthcheck")]
+InteractUrl = Annotated[str, typer.Option("--interact-url", help="serves /interact, /healthcheck")]
+WorldSpec = Annotated[
+    str, typer.Option("--world", help="synthetic, movielens:FOLDER, tiny, or synthetic:items=1000,users=300")
+]
+Seed = Annotated[int, typer.Option(help="the same seed gives the same world, visits and resamples")]
+Users = Annotated[int | None, typer.Option(min=1, help="how many of the world's users come; default: all")]
+Lists = Annotated[
+    float | None, typer.Option("--lists", min=1, help="lists per user, on average; default: 3.1, of few users 5")
+]
+Rate = Annotated[float, typer.Option(min=0.1, help="requests per second at --speed 1")]
+Concurrency = Annotated[int, typer.Option(min=1, help="users at once")]
+Speed = Annotated[float, typer.Option(min=0.01, help="how many times faster users come and think")]
+Timeout = Annotated[float, typer.Option(min=0.1, help="seconds to wait for an answer")]
+ProfileSpec = Annotated[
+    str,
+    typer.Option("--profile", help="which readings count: standard, published, hit-rate, users, or precision=hits,…"),
+]
+Salt = Annotated[int | None, typer.Option(help="repeats the ids of an earlier run; default: fresh ids in every run")]
+Explain = Annotated[
+    bool | None, typer.Option("--explain/--no-explain", help="ask for the source of items; default: if offered")
+]
+Ladder = Annotated[bool, typer.Option("--ladder/--no-ladder", help="compute the reference ladder before the run")]
+LagOption = Annotated[bool, typer.Option("--lag/--no-lag", help="measure the feedback lag after the run")]
+Output = Annotated[Path | None, typer.Option(help="folder for run.json, requests.parquet and report.html")]
+FailUnder = Annotated[str, typer.Option(help="exit with 1 unless it holds: points=38,p95_ms=50")]
