@@ -14,6 +14,7 @@ from grader.assessment import Assessment, assess
 from grader.compare_command import compare_command
 from grader.errors import GraderError
 from grader.grade import GradeConfig, grade, set_stage
+from grader.honesty_command import honesty
 from grader.limits import broken, parse_limits
 from grader.options import (
     RUNS,
@@ -120,6 +121,7 @@ def report_command(
 
 app.command("compare")(compare_command)
 app.command("world")(world)
+app.command("honesty")(honesty)
 
 
 def finish_run(run: Run, folder: Path, profile: str) -> Assessment:

@@ -9,7 +9,7 @@ import numpy as np
 
 from grader.worlds.world import Ints, World
 
-PRIOR_EXPOSURES: Final = 20.0  # of 5, 10, 20, 40 the best on MovieLens latest-small and on the synthetic world
+PRIOR_EXPOSURES: Final = 20.0  # from 5 to 40 precision on MovieLens latest-small differs less than from seed to seed
 USERS_AT_ONCE: Final = 500
 
 
@@ -61,7 +61,7 @@ class Ranked(_Silent):
         self._order = order
 
     def recommend(self, user: int, shown: Sequence[int], k: int) -> list[int]:
-        return without(self._order[user % len(self._order)], shown)[:k]
+        return without(self._order[user % len(self._order), : k + len(shown)], shown)[:k]
 
 
 def popularity_oracle(world: World, rng: np.random.Generator) -> Ranked:

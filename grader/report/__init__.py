@@ -1,0 +1,1 @@
+"""An assessment as one HTML file that needs nothing else."""

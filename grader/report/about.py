@@ -1,0 +1,110 @@
+"""What the page says about how a run was made: its settings, the command that repeats it, the feedback lag."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from importlib.metadata import version
+from typing import Any, Final, NamedTuple
+
+from grader.grade import GradeConfig
+
+OPTIONS: Final = {
+    "world": "--world",
+    "seed": "--seed",
+    "users": "--users",
+    "lists_per_user": "--lists",
+    "requests_per_s": "--rate",
+    "concurrency": "--concurrency",
+    "speed": "--speed",
+    "timeout_s": "--timeout",
+    "salt": "--salt",
+}
+SWITCHES: Final = ("explain", "ladder", "lag")
+ALWAYS: Final = ("world", "seed")
+SHOWN_ELSEWHERE: Final = ("ladder", "lag", "add_items_s")
+
+
+class Facts(NamedTuple):
+    title: str
+    rows: list[tuple[str, str]]
+
+
+def command(facts: Mapping[str, Any], profile_name: str) -> str:
+    """The command line that repeats the run, quoted for a shell. What was left at its default is left out."""
+    settings, defaults = facts["settings"], asdict(GradeConfig())
+    words = ["python", "-m", "grader", "run"]
+    for name, value in facts["address"].items():
+        words += [f"--{name.replace('_', '-')}", str(value)]
+    changed = {name: value for name, value in settings.items() if name in ALWAYS or value != defaults.get(name)}
+    for name, option in OPTIONS.items():
+        if changed.get(name) is not None:
+            words += [option, str(changed[name]).removesuffix(".0")]
+    words += [f"--{'' if changed[name] else 'no-'}{name}" for name in SWITCHES if changed.get(name) is not None]
+    words += ["--profile", profile_name] if profile_name != "standard" else []
+    return shlex.join(words)
+
+
+def facts_tables(facts: Mapping[str, Any]) -> list[Facts]:
+    """Everything else that is known of the run, whatever it is, and what the report was made with."""
+    rest = {name: value for name, value in facts.items() if name not in SHOWN_ELSEWHERE}
+    tables = [Facts("Run", [(name, _text(v)) for name, v in rest.items() if not isinstance(v, Mapping)])]
+    tables += [Facts(name.capitalize(), list(_rows(v))) for name, v in rest.items() if isinstance(v, Mapping)]
+    libraries = [(name, version(name)) for name in ("numpy", "polars", "matplotlib")]
+    return [*tables, Facts("This report was made with", [("python", platform.python_version()), *libraries])]
+
+
+def _rows(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _rows(value, f"{prefix}{name}, ")
+        else:
+            yield f"{prefix}{name}", _text(value)
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "not set"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def moment(iso: str) -> str:
+    """For people; as it is if it is no ISO 8601."""
+    try:
+        return f"{datetime.fromisoformat(iso):%Y-%m-%d %H:%M %Z}".strip()
+    except ValueError:
+        return iso
+
+
+def duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f}\N{NO-BREAK SPACE}s"
+
+
+def lag_sentence(lag: Mapping[str, Any] | None) -> str:
+    if lag is None:
+        return "Feedback lag: not measured."
+    if lag["reason"]:
+        return f"Feedback lag: not measured, {lag['reason']}."
+    longest = max(delay for delay, _ in lag["shares"])
+    half, most = (_within(lag[name], longest) for name in ("p50_s", "p95_s"))
+    return f"Half of reactions are in the next list {half}, 95 % {most}."
+
+
+def _within(seconds: float | None, longest_s: float) -> str:
+    return f"not within {longest_s:g} s" if seconds is None else f"within {seconds * 1000:.0f} ms"
+
+
+def catalogue_sentence(batches_s: Sequence[float]) -> str:
+    """Empty if it is not known."""
+    if not batches_s:
+        return ""
+    return (
+        f"The catalogue was added in {len(batches_s)} requests: {duration(sum(batches_s))} in all, "
+        f"the slowest {max(batches_s) * 1000:.0f} ms."
+    )
