@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
+import psutil
 import uvloop
 
 from grader.ladder.rungs import climb
@@ -112,6 +113,7 @@ async def put_through(stage: Stage, address: Address, screen: Screen) -> Run:
         added_s = await add_catalogue(service, world, names, settings.batch)
         explain = await offers_sources(service) if config.explain is None else config.explain
         session = Session(service, world, stage.plan, names, replace(settings, explain=explain))
+        memory = psutil.Process().memory_info().rss
         began_s = time.perf_counter()
         finished = await _until_cancelled(session, screen)
         facts: dict[str, Any] = {
@@ -120,6 +122,7 @@ async def put_through(stage: Stage, address: Address, screen: Screen) -> Run:
             "world": world_facts(world),
             "began": began.isoformat(timespec="seconds"),
             "took_s": time.perf_counter() - began_s,
+            "memory_growth_bytes": psutil.Process().memory_info().rss - memory,
             "add_items_s": added_s,
             "ended_early": not finished,
             "ladder": stage.ladder,

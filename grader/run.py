@@ -136,7 +136,7 @@ def save(run: Run, folder: Path, **more: Any) -> None:
     run.requests.write_parquet(folder / REQUESTS_FILE)
     known = {"format": FORMAT, "genre_names": list(run.catalogue.genre_names), "users": run.catalogue.n_users}
     text = json.dumps({**known, "facts": run.facts, **more}, indent=1, allow_nan=True)
-    (folder / RUN_FILE).write_text(text + "\n")
+    (folder / RUN_FILE).write_text(text + "\n")  # last: where it stands, the rest does too
 
 
 def load(folder: Path) -> Run:

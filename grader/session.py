@@ -70,7 +70,10 @@ async def offers_sources(service: Service) -> bool:
 
 
 class Session:
-    """Arrivals are open: a visit starts at its time, whatever others are waiting for, as long as a place is free."""
+    """Arrivals are open: a visit starts at its time, whatever others are waiting for, as long as a place is free.
+
+    Who has to wait for a place is late: ``due_s`` is when he came, ``sent_s`` when he could ask.
+    """
 
     def __init__(self, service: Service, world: World, plan: Plan, names: Names, config: SessionConfig) -> None:
         self.record = Record.of(plan, config.k)
@@ -90,7 +93,9 @@ class Session:
         async with asyncio.TaskGroup() as visits:
             for visit, arrival_s in enumerate((self.plan.arrival_s / self._config.speed).tolist()):
                 await self._until(arrival_s)
+                await self._places.acquire()
                 task = visits.create_task(self._visit(visit, arrival_s))
+                task.add_done_callback(lambda _: self._places.release())
                 task.add_done_callback(lambda _: visited())
 
     def _now(self) -> float:
@@ -102,7 +107,7 @@ class Session:
 
     async def _visit(self, visit: int, due_s: float) -> None:
         plan, user = self.plan, int(self.plan.user[visit])
-        async with self._busy[user], self._places:
+        async with self._busy[user]:
             shown: list[int] = []
             for step in range(plan.first[visit], plan.first[visit + 1]):
                 if step > plan.first[visit]:

@@ -16,6 +16,7 @@ from load_tests.benchmark_brokers import open_broker
 from load_tests.benchmark_children import BenchmarkError, Workspace
 from load_tests.benchmark_drain import drain
 from load_tests.benchmark_figures import Failure, Figure, Machine, Outcome
+from load_tests.benchmark_grader import grader
 from load_tests.benchmark_live import freshness, latency
 from load_tests.benchmark_noise import Moment
 from load_tests.benchmark_ratio import interact, recs
@@ -35,6 +36,7 @@ MEASURES: Final[dict[Part, Measure]] = {
     Part.DRAIN: drain,
     Part.STARTUP: startup,
     Part.REFRESH: refresh,
+    Part.GRADER: grader,
 }
 OF_EACH_BROKER: Final = (Part.INTERACT, Part.LATENCY, Part.FRESHNESS, Part.DRAIN)
 EXPECTED: Final = (BenchmarkError, LaunchError, StoreError, RedisError, OSError)

@@ -27,6 +27,7 @@ class Part(StrEnum):
     DRAIN = "drain"
     STARTUP = "startup"
     REFRESH = "refresh"
+    GRADER = "grader"
 
 
 @dataclass(frozen=True)
