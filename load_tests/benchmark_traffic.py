@@ -9,11 +9,11 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
+from grader.traffic import PATTERNS, REACT
 from load_tests.http_client import Pool, Timings, call
 
 PER_SECOND: Final = 100.0
 CONTROL_PER_SECOND: Final = 10.0
-PATTERNS: Final = ("RIRR", "RRRI", "RIRIR")  # R looks at a list, I reacts to all of it
 LIKE_SHARE: Final = 0.1
 VISITORS: Final = 50  # at a time, as long as answers come fast enough
 
@@ -60,13 +60,14 @@ class Visitor:
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self._id = f"visitor-{rng.getrandbits(64):016x}"
-        self._steps: Iterator[str] = iter(rng.choice(PATTERNS))
+        (pattern,) = rng.choices(list(PATTERNS), list(PATTERNS.values()))
+        self._steps: Iterator[str] = iter(pattern)
         self._next = next(self._steps)
         self._shown: list[str] = []
 
     @property
     def reacts_next(self) -> bool:
-        return self._next == "I"
+        return self._next == REACT
 
     @property
     def has_left(self) -> bool:

@@ -20,13 +20,12 @@ from locust.argument_parser import LocustArgumentParser
 from locust.contrib.fasthttp import FastHttpUser
 from locust.env import Environment
 
+from grader.traffic import LOOK, PATTERNS, TrafficConfig
+
 K: Final = 10
 LIKE_SHARE: Final = 0.1
-PATTERNS: Final = ("RIRR", "RRRI", "RIRIR")  # R looks at a list, I reacts to all of it
 KNOWN_USERS: Final = 1_000
-SHORTEST_PAUSE_S: Final = 0.2
-LONGEST_PAUSE_S: Final = 30.0
-PAUSE_TAIL: Final = 1.5  # of a Pareto distribution: the mean pause is about half a second
+TRAFFIC: Final = TrafficConfig()
 PORTS: Final = {"recommendations": 5001, "collector": 5000}
 
 log = logging.getLogger(__name__)
@@ -112,16 +111,18 @@ class GraderUser(ServiceUser):
     """One visitor after the other, each new, who looks at lists, reacts to what was just shown, and pauses."""
 
     def wait_time(self) -> float:
-        return min(SHORTEST_PAUSE_S * random.paretovariate(PAUSE_TAIL), LONGEST_PAUSE_S)
+        long = random.random() < TRAFFIC.long_pause_share
+        return random.uniform(*(TRAFFIC.long_pause_s if long else TRAFFIC.short_pause_s))
 
     @task
     def visit(self) -> None:
         user_id = f"visitor-{uuid.uuid4().hex}"
         shown: list[str] = []
-        for number, step in enumerate(random.choice(PATTERNS)):
+        (pattern,) = random.choices(list(PATTERNS), list(PATTERNS.values()))
+        for number, step in enumerate(pattern):
             if number:
                 self.wait()  # type: ignore[no-untyped-call]
-            if step == "R":
+            if step == LOOK:
                 shown = self.look(user_id)
             elif shown:
                 self.react(user_id, shown)
