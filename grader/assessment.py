@@ -117,7 +117,7 @@ def standing(assessment: Assessment) -> str:
     below = f"above {ladder[place - 1].name}" if place else "below every reference"
     above = f", below {ladder[place + 1].name}" if 0 < place < len(ladder) - 1 else ""
     way = (own - lowest) / (highest - lowest) if highest > lowest else 0.0
-    return f"Precision {own:.4f} is {below}{above}: {way:.0%} of the way from {ladder_ends(references)}."
+    return f"Precision {own:.4f} is {below}{above}: {way * 100:.0f} % of the way from {ladder_ends(references)}."
 
 
 def ladder_ends(references: Mapping[str, float]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -17,6 +18,7 @@ from grader.worlds.world import Bools
 
 LAST_NUMBER: Final = 6  # requests from this one on are counted together
 FIFTHS: Final = 5
+MOST_SOURCES: Final = 20  # more names than that are counted together
 
 
 @dataclass(frozen=True)
@@ -93,14 +95,12 @@ def _warm(run: Run) -> Bools:
 def _by_source(run: Run) -> dict[str, Bools]:
     k = run.lists.k
     rows: list[list[str]] = run.recs["sources"].to_list()
-    names = sorted({name for row in rows for name in row})
-    if not names:
-        return {}
-    number = {name: n for n, name in enumerate(names)}
+    times = Counter(name for row in rows for name in row)
+    number = {name: n for n, (name, _) in enumerate(times.most_common(MOST_SOURCES))}
     source = np.full((len(rows), k), -1)
     for n, row in enumerate(rows):
-        source[n, : len(row)] = [number[name] for name in row]
-    return {name: source == n for name, n in number.items()}
+        source[n, : len(row)] = [number.get(name, MOST_SOURCES) for name in row]
+    return {name: source == n for name, n in sorted(number.items())} | {"all other sources": source == MOST_SOURCES}
 
 
 def faults(run: Run, profile: Profile, seed: int) -> list[Fault]:
@@ -122,9 +122,11 @@ def faults(run: Run, profile: Profile, seed: int) -> list[Fault]:
 
 
 def _points_lost(run: Run, spoiled: Bools, profile: Profile, seed: int) -> float:
-    """By how much precision, nDCG and diversity of the other lists would score higher; coverage stays as it is."""
-    if not spoiled.any() or spoiled.all():
+    """By how much precision, nDCG and diversity of the other lists score higher; NaN if there are no others."""
+    if not spoiled.any():
         return 0.0
+    if spoiled.all():
+        return float("nan")
     whole = measure_lists(run.catalogue, run.lists, seed)
     rest = measure_lists(run.catalogue, subset(run.lists, ~spoiled), seed)
     rest |= {name: whole[name] for name in ("catalogue_coverage",)}

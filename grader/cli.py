@@ -46,6 +46,7 @@ from grader.worlds_command import world
 EXIT_BROKEN: Final = 1
 EXIT_ERROR: Final = 2
 EXIT_INTERRUPTED: Final = 130
+REPORT_FILE: Final = "report.html"
 DEFAULTS: Final = GradeConfig()
 
 app = typer.Typer(
@@ -126,11 +127,14 @@ app.command("honesty")(honesty)
 
 def finish_run(run: Run, folder: Path, profile: str) -> Assessment:
     """Save first: a run is worth more than its report."""
+    from grader.report.page import write_report  # here, because drawing takes a second to import
+
     save(run, folder)
     assessment = assess(run, profile)
+    write_report(folder / REPORT_FILE, run, assessment)
     console = Console()
     show(console, run, assessment)
-    console.print(f"Saved in [bold]{folder}[/]: run.json, requests.parquet, catalogue.parquet")
+    console.print(f"Report: [bold]{folder / REPORT_FILE}[/], raw rows beside it")
     return assessment
 
 

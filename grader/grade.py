@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 import secrets
 import time
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Any, Final, Protocol
 
 import psutil
@@ -24,6 +26,7 @@ from grader.worlds.world import World
 
 LISTS_OF_FEW_USERS: Final = 5.0  # of real data sets: their hundreds of users would be gone before much is learned
 FEW_USERS: Final = 2_000
+LIBRARIES: Final = ("numpy", "scipy", "polars", "aiohttp")
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,7 @@ async def put_through(stage: Stage, address: Address, screen: Screen) -> Run:
             "address": asdict(address),
             "settings": asdict(replace(config, salt=salt, explain=explain)),
             "world": world_facts(world),
+            "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
             "began": began.isoformat(timespec="seconds"),
             "took_s": time.perf_counter() - began_s,
             "memory_growth_bytes": psutil.Process().memory_info().rss - memory,

@@ -10,7 +10,7 @@ from rich.table import Table
 from grader.assessment import Assessment, standing
 from grader.metrics.intervals import Measured
 from grader.run import Run
-from grader.words import METRICS, amount, interval
+from grader.words import METRICS, amount, interval, lag_sentence
 
 
 def show(console: Console, run: Run, assessment: Assessment) -> None:
@@ -27,7 +27,7 @@ def tables(run: Run, assessment: Assessment) -> Iterator[RenderableType]:
         yield standing(assessment)
     yield from (_breakdown(assessment, number) for number in range(len(assessment.breakdowns)))
     yield _faults(assessment)
-    yield _lag(run)
+    yield lag_sentence(run.facts["lag"])
     for warning in assessment.warnings:
         yield f"[yellow]{warning}[/]"
 
@@ -108,21 +108,7 @@ def _faults(assessment: Assessment) -> Table:
             fault.name,
             f"{fault.lists:,}",
             f"{fault.places:,}",
-            f"{fault.points:.2f}",
+            "unknown" if fault.points != fault.points else f"{fault.points:.2f}",
             style="" if fault.lists else "dim",
         )
     return table
-
-
-def _lag(run: Run) -> str:
-    lag = run.facts["lag"]
-    if lag is None:
-        return "Feedback lag: not measured."
-    if lag["reason"]:
-        return f"Feedback lag: not measured, {lag['reason']}."
-    longest = max(delay for delay, _ in lag["shares"])
-    half, most = (
-        f"within {value * 1000:.0f} ms" if value is not None else f"not within {longest:g} s"
-        for value in (lag["p50_s"], lag["p95_s"])
-    )
-    return f"Feedback lag: half of reactions are in the next list {half}, 95 % {most}."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from grader.metrics.intervals import Measured
 from grader.scoring import PERCENTILES
@@ -57,3 +57,18 @@ def amount(metric: str, value: float) -> str:
 def interval(metric: str, measured: Measured) -> str:
     low, high = measured.interval
     return "-" if low != low else f"{amount(metric, low)} to {amount(metric, high)}"
+
+
+def lag_sentence(lag: Mapping[str, Any] | None) -> str:
+    """Of ``facts["lag"]``."""
+    if lag is None:
+        return "Feedback lag: not measured."
+    if lag["reason"]:
+        return f"Feedback lag: not measured, {lag['reason']}."
+    longest = max(delay for delay, _ in lag["shares"])
+    half, most = (_within(lag[name], longest) for name in ("p50_s", "p95_s"))
+    return f"Half of reactions are in the next list {half}, 95 % {most}."
+
+
+def _within(seconds: float | None, longest_s: float) -> str:
+    return f"not within {longest_s:g} s" if seconds is None else f"within {seconds * 1000:.0f} ms"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from grader.worlds.world import Ints
 
@@ -37,14 +39,20 @@ class Measured:
         return float(low), float(high)
 
 
-def resamples(n_users: int, seed: int, repeats: int = REPEATS) -> Iterator[Values]:
-    """Chunks (some, n_users), ``repeats`` rows in all: how often each resample drew each user."""
-    rng = np.random.default_rng([seed, 2])
+def resamples(n_users: int, seed: int) -> Iterator[Values]:
+    """Chunks (some, n_users), REPEATS rows in all: how often each resample drew each user."""
     rows = max(1, WEIGHTS_AT_ONCE // max(n_users, 1))
-    for start in range(0, repeats, rows):
-        count = min(rows, repeats - start)
-        drawn = rng.integers(0, max(n_users, 1), (count, n_users)) + np.arange(count)[:, None] * n_users
-        yield np.bincount(drawn.ravel(), minlength=count * n_users).reshape(count, n_users).astype(np.float64)
+    for start in range(0, REPEATS, rows):
+        yield _weights(n_users, seed)[start : start + rows].astype(np.float64)
+
+
+@lru_cache(maxsize=2)  # all metrics of a run ask for the same; one byte each: 18 MB for 18,000 users
+def _weights(n_users: int, seed: int) -> NDArray[np.uint8]:
+    rng = np.random.default_rng([seed, 2])
+    weights = np.empty((REPEATS, n_users), np.uint8)
+    for row in weights:
+        row[:] = np.bincount(rng.integers(0, max(n_users, 1), n_users), minlength=n_users).clip(max=255)
+    return weights
 
 
 def of_means(user: Ints, values: Values, seed: int) -> list[Measured]:

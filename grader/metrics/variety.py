@@ -120,30 +120,37 @@ def gini_without_each(user: Ints, items: Ints, n_items: int) -> Values:
 
 
 def inter_user_diversity(user: Ints, items: Ints) -> float:
-    """Mean of 1 - |A and B| / k over all pairs of lists A, B of different users, 0 to 1 (Zhou et al. 2010).
+    """How many items of a list another user's list does not hold, by k: mean of all pairs of lists of different users.
 
-    1 if there is no such pair. A list shows no item twice; NOTHING is common to no two lists.
+    0 to 1 (1 - overlap, Zhou et al. 2010). The shorter list of a pair counts, so lists without items differ in nothing.
+    0 if there is no such pair. A list shows no item twice.
     """
-    shared, pairs = _pairs(user, items)
-    return 1 - float(shared.sum()) / (items.shape[1] * float(pairs.sum())) if pairs.sum() else 1.0
+    differing, pairs = _pairs(user, items)
+    return float(differing.sum()) / (items.shape[1] * float(pairs.sum())) if pairs.sum() else 0.0
 
 
 def inter_user_diversity_without_each(user: Ints, items: Ints) -> Values:
     """(users,): ``inter_user_diversity`` without each user that has a list."""
-    shared, pairs = _pairs(user, items)
+    differing, pairs = _pairs(user, items)
     # Each pair of lists was counted at both of its users.
     left_pairs = pairs.sum() / 2 - pairs
-    left_shared = shared.sum() / 2 - shared
-    return np.where(left_pairs > 0, 1 - left_shared / (items.shape[1] * np.maximum(left_pairs, 1)), 1.0)
+    left = differing.sum() / 2 - differing
+    return np.where(left_pairs > 0, left / (items.shape[1] * np.maximum(left_pairs, 1)), 0.0)
 
 
 def _pairs(user: Ints, items: Ints) -> tuple[Values, Values]:
-    """For each user with a list: items shared with lists of others, and how many pairs with them there are."""
+    """For each user with a list: items that differ in pairs with lists of others, and how many pairs there are."""
     _, number, lists = np.unique(user, return_inverse=True, return_counts=True)
     placed = items >= 0
+    # The shorter of two lists has at least s items if both have: summed over s, min(|A|, |B|) of all pairs.
+    sizes = placed.sum(axis=1)
+    shorter = np.zeros(len(lists))
+    for size in range(1, items.shape[1] + 1):
+        own = np.bincount(number, sizes >= size, minlength=len(lists))
+        shorter += own * (own.sum() - own)
     n_items = int(items.max(initial=0)) + 1
     keys, times = np.unique((number[:, None] * np.int64(n_items) + items)[placed], return_counts=True)
     whose, item = np.divmod(keys, n_items)
     total = np.bincount(items[placed], minlength=n_items)
     shared = np.bincount(whose, times * (total[item] - times), minlength=len(lists))
-    return shared.astype(np.float64), (lists * (len(user) - lists)).astype(np.float64)
+    return shorter - shared, (lists * (len(user) - lists)).astype(np.float64)

@@ -34,18 +34,20 @@ class Facts(NamedTuple):
 
 
 def command(facts: Mapping[str, Any], profile_name: str) -> str:
-    """The command line that repeats the run, quoted for a shell. What was left at its default is left out."""
+    """The lines that repeat the run, quoted for a shell. What was left at its default is left out."""
     settings, defaults = facts["settings"], asdict(GradeConfig())
-    words = ["python", "-m", "grader", "run"]
-    for name, value in facts["address"].items():
-        words += [f"--{name.replace('_', '-')}", str(value)]
-    changed = {name: value for name, value in settings.items() if name in ALWAYS or value != defaults.get(name)}
-    for name, option in OPTIONS.items():
-        if changed.get(name) is not None:
-            words += [option, str(changed[name]).removesuffix(".0")]
-    words += [f"--{'' if changed[name] else 'no-'}{name}" for name in SWITCHES if changed.get(name) is not None]
-    words += ["--profile", profile_name] if profile_name != "standard" else []
-    return shlex.join(words)
+    parts = [["python", "-m", "grader", "run"]]
+    parts += [[f"--{name.replace('_', '-')}", str(value)] for name, value in facts["address"].items()]
+    known = {name: value for name, value in settings.items() if value is not None}
+    changed = {name: value for name, value in known.items() if name in ALWAYS or value != defaults.get(name)}
+    parts += [[option, _exact(changed[name])] for name, option in OPTIONS.items() if name in changed]
+    parts += [[f"--{'' if changed[name] else 'no-'}{name}"] for name in SWITCHES if name in changed]
+    parts += [["--profile", profile_name]] * (profile_name != "standard")
+    return " \\\n  ".join(map(shlex.join, parts))
+
+
+def _exact(value: object) -> str:
+    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def facts_tables(facts: Mapping[str, Any]) -> list[Facts]:
@@ -84,20 +86,6 @@ def moment(iso: str) -> str:
 def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f}\N{NO-BREAK SPACE}s"
-
-
-def lag_sentence(lag: Mapping[str, Any] | None) -> str:
-    if lag is None:
-        return "Feedback lag: not measured."
-    if lag["reason"]:
-        return f"Feedback lag: not measured, {lag['reason']}."
-    longest = max(delay for delay, _ in lag["shares"])
-    half, most = (_within(lag[name], longest) for name in ("p50_s", "p95_s"))
-    return f"Half of reactions are in the next list {half}, 95 % {most}."
-
-
-def _within(seconds: float | None, longest_s: float) -> str:
-    return f"not within {longest_s:g} s" if seconds is None else f"within {seconds * 1000:.0f} ms"
 
 
 def catalogue_sentence(batches_s: Sequence[float]) -> str:

@@ -13,6 +13,7 @@ from grader.assessment import Assessment, standing
 from grader.report import about, plots, series, view
 from grader.run import Run
 from grader.scoring import LATENCY_COUNTS_FROM, PROFILES, Profile, ScoreCard
+from grader.words import lag_sentence
 
 TEMPLATE: Final = "template.html.j2"
 # Titles of breakdowns as the page calls them, in its order; of the fifths of the run there is a finer plot.
@@ -57,7 +58,7 @@ def _context(run: Run, assessment: Assessment) -> dict[str, Any]:
         "latency": view.latency_rows(assessment),
         "problems": view.problem_rows(run),
         "catalogue": about.catalogue_sentence(facts.get("add_items_s", ())),
-        "lag_sentence": about.lag_sentence(facts["lag"]),
+        "lag_sentence": lag_sentence(facts["lag"]),
         "readings": {
             "Of lists": view.readings(assessment.measurements, of_times=False),
             "Of times": view.readings(assessment.measurements, of_times=True),

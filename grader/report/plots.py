@@ -1,4 +1,4 @@
-"""The figures of the report as SVG. One colour means one thing: see the legend of the page's style sheet."""
+"""The figures of the report as SVG. One colour means one thing in all of them: lists, or reactions."""
 
 from __future__ import annotations
 
@@ -69,8 +69,9 @@ def p95_plot(lists: Curve, reactions: Curve) -> Markup:
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
     axes.yaxis.set_major_formatter(PLAIN)
+    axes.set_xlim(0, max(*lists.x, *reactions.x, 1.0) * 1.02)
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.xaxis.set_major_formatter(THOUSANDS)
+    axes.xaxis.set_major_formatter(PLAIN)
     return to_svg(figure, "p95", "95th percentile of the time of answers to lists and to reactions over the run.")
 
 

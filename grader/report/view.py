@@ -147,8 +147,8 @@ def ladder_view(assessment: Assessment) -> LadderView | None:
     rungs = assessment.ladder
     if len(rungs) < 2:
         return None
-    top = _rounded_up(max(_known([rung.measurements["precision"].value for rung in rungs])))
-    ticks = {_one_digit(top * share**2) for share in (0, 0.25, 0.5, 0.75, 1)}
+    top = _end_of_scale([rung.measurements["precision"].value for rung in rungs])
+    ticks = {_one_digit(top * share**2) for share in (0, 0.25, 0.5, 0.75)} | {top}
     return LadderView(
         [_rung_view(rung, top) for rung in rungs],
         [(100 * math.sqrt(tick / top), f"{tick:g}") for tick in sorted(ticks)],
@@ -177,7 +177,7 @@ def bar_table(breakdown: Breakdown, title: str, all_places: int, by_precision: b
     if by_precision:
         parts = sorted(parts, key=lambda part: (-_zero(part.precision.value), part.label))
     large = [part for part in parts if part.places >= LEAST_SHARE * all_places] or parts
-    top = _rounded_up(max(_known([part.precision.value for part in large])) * 1.1)
+    top = _end_of_scale([_with_interval(part.precision) for part in large])
     rows = [_bar_row(part, top, all_places) for part in parts[:ROWS]]
     return BarTable(title, rows, f"{top:g}", len(parts) - len(rows))
 
@@ -214,8 +214,18 @@ def problem_rows(run: Run) -> list[tuple[str, str, int]]:
     return [(kinds.get(kind, kind), problem, count) for kind, problem, count in ordered.iter_rows()]
 
 
-def _known(values: Sequence[float]) -> list[float]:
-    return [value for value in values if not math.isnan(value)] or [0.0]
+def _with_interval(precision: Measured) -> float:
+    """The upper bound, unless hits were so few that it would make everything else small."""
+    return max(precision.value, min(precision.interval[1], 2 * precision.value))
+
+
+def _end_of_scale(shares: Sequence[float]) -> float:
+    """The largest rounded up, at most 1; 0.01 where there is nothing above 0."""
+    largest = max(_zero(share) for share in shares)
+    if largest <= 0:
+        return 0.01
+    unit = 10.0 ** math.floor(math.log10(largest)) / 2
+    return min(float(f"{math.ceil(round(largest / unit, 6)) * unit:.6g}"), 1.0)
 
 
 def _zero(value: float) -> float:
@@ -228,11 +238,3 @@ def _cut(share: float) -> float:
 
 def _one_digit(value: float) -> float:
     return float(f"{value:.0e}")
-
-
-def _rounded_up(value: float) -> float:
-    """To one significant digit; 0.01 for nothing."""
-    if value <= 0:
-        return 0.01
-    unit = 10.0 ** math.floor(math.log10(value))
-    return _one_digit(math.ceil(round(value / unit, 6)) * unit)
