@@ -9,9 +9,11 @@ from typing import Annotated, Final
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from grader.assessment import Assessment, assess
 from grader.compare_command import compare_command
+from grader.doctor.command import doctor
 from grader.errors import GraderError
 from grader.grade import GradeConfig, grade, set_stage
 from grader.honesty_command import honesty
@@ -120,6 +122,7 @@ def report_command(
     require(finish_run(load(folder), folder, profile), limits)
 
 
+app.command("doctor")(doctor)
 app.command("compare")(compare_command)
 app.command("world")(world)
 app.command("honesty")(honesty)
@@ -141,7 +144,7 @@ def finish_run(run: Run, folder: Path, profile: str) -> Assessment:
 def require(assessment: Assessment, limits: dict[str, float]) -> None:
     sentences = broken(assessment, limits)
     for sentence in sentences:
-        Console(stderr=True).print(f"[red]limit broken:[/] {sentence}", highlight=False)
+        Console(stderr=True).print(f"[red]limit broken:[/] {escape(sentence)}", highlight=False)
     if sentences:
         raise typer.Exit(EXIT_BROKEN)
 
@@ -150,5 +153,5 @@ def main() -> None:
     try:
         app()
     except GraderError as error:
-        Console(stderr=True).print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(EXIT_ERROR)
