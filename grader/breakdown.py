@@ -12,6 +12,7 @@ import polars as pl
 
 from grader.metrics.intervals import Measured, of_ratios
 from grader.metrics.lists import NOTHING, Lists
+from grader.record import OTHER_SOURCES
 from grader.run import Run
 from grader.scoring import Profile, measure_lists, score
 from grader.worlds.world import Bools
@@ -100,7 +101,7 @@ def _by_source(run: Run) -> dict[str, Bools]:
     source = np.full((len(rows), k), -1)
     for n, row in enumerate(rows):
         source[n, : len(row)] = [number.get(name, MOST_SOURCES) for name in row]
-    return {name: source == n for name, n in sorted(number.items())} | {"all other sources": source == MOST_SOURCES}
+    return {name: source == n for name, n in sorted(number.items())} | {OTHER_SOURCES: source == MOST_SOURCES}
 
 
 def faults(run: Run, profile: Profile, seed: int) -> list[Fault]:

@@ -15,7 +15,7 @@ from grader.assessment import Assessment, assess
 from grader.compare_command import compare_command
 from grader.doctor.command import doctor
 from grader.errors import GraderError
-from grader.grade import GradeConfig, grade, set_stage
+from grader.grade import GradeConfig, grade, require_health, set_stage
 from grader.honesty_command import honesty
 from grader.limits import broken, parse_limits
 from grader.options import (
@@ -43,6 +43,7 @@ from grader.scoring import profile_of
 from grader.screen import ProgressScreen
 from grader.service import Address
 from grader.terminal import show
+from grader.worlds.spec import read_spec
 from grader.worlds_command import world
 
 EXIT_BROKEN: Final = 1
@@ -86,6 +87,7 @@ def run_command(
     what there is.
     """
     profile_of(profile)
+    read_spec(world_spec, users)
     limits = parse_limits(fail_under)
     address = Address(recs_url, interact_url)
     config = GradeConfig(
@@ -102,6 +104,7 @@ def run_command(
         lag=lag,
         salt=salt,
     )
+    require_health(address, timeout)
     with ProgressScreen(Console(stderr=True)) as screen:
         run = grade(set_stage(config, screen), address, screen)
     folder = output or RUNS / f"{datetime.now():%Y%m%d-%H%M%S}-{run.facts['world']['name'].replace(':', '-')}"
@@ -137,7 +140,7 @@ def finish_run(run: Run, folder: Path, profile: str) -> Assessment:
     write_report(folder / REPORT_FILE, run, assessment)
     console = Console()
     show(console, run, assessment)
-    console.print(f"Report: [bold]{folder / REPORT_FILE}[/], raw rows beside it")
+    console.print(f"Report: [bold]{escape(str(folder / REPORT_FILE))}[/], raw rows beside it")
     return assessment
 
 

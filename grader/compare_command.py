@@ -14,7 +14,7 @@ from rich.table import Table
 
 from grader.compare import Comparison, Difference, compare
 from grader.errors import GraderError
-from grader.grade import GradeConfig, Screen, grade, set_stage
+from grader.grade import GradeConfig, Screen, grade, require_health, set_stage
 from grader.options import (
     RUNS,
     Concurrency,
@@ -33,6 +33,7 @@ from grader.scoring import profile_of
 from grader.screen import ProgressScreen
 from grader.service import Address
 from grader.words import METRICS, amount
+from grader.worlds.spec import read_spec
 
 STYLES = {"better": "green", "worse": "red", "no difference": ""}
 Side = Annotated[str, typer.Argument(help="RECS_URL,INTERACT_URL of a running service, or FOLDER,… of saved runs")]
@@ -65,6 +66,7 @@ def compare_command(
     Services are graded in turn, and their /cleanup is called. Beside saved runs the other side takes their settings.
     """
     scored = profile_of(profile)
+    read_spec(world, users)
     config = GradeConfig(
         world=world,
         users=users,
@@ -107,6 +109,9 @@ def complete(sides: Sequence[Address | list[Run]], configs: Sequence[GradeConfig
     runs: list[list[Run]] = [[] if isinstance(side, Address) else side for side in sides]
     if all(runs):
         return runs
+    for side in sides:
+        if isinstance(side, Address):
+            require_health(side, configs[0].timeout_s)
     with ProgressScreen(Console(stderr=True)) as screen:
         for number, config in enumerate(configs, start=1):
             stage = set_stage(config, _Named(screen, f"{number} of {len(configs)}: "))

@@ -15,11 +15,11 @@ import psutil
 import uvloop
 
 from grader.ladder.rungs import climb
-from grader.lag import Lag, measure_lag
+from grader.lag import measure_lag
 from grader.metrics.lists import judge
 from grader.run import Run, finish
 from grader.service import Address, Service, connect
-from grader.session import Names, Session, SessionConfig, add_catalogue, offers_sources
+from grader.session import Names, Session, SessionConfig, add_catalogue
 from grader.traffic import LISTS_PER_VISIT, Plan, TrafficConfig, plan_traffic
 from grader.worlds.spec import open_world
 from grader.worlds.world import World
@@ -98,6 +98,16 @@ def _climb(config: GradeConfig, world: World, plan: Plan, screen: Screen) -> lis
     return list(climb(world, plan, config.k, config.seed, stepped))
 
 
+def require_health(address: Address, timeout_s: float) -> None:
+    """GraderError if nothing that could be graded answers; before a minute is spent on preparing its run."""
+
+    async def ask() -> None:
+        async with connect(address, timeout_s) as service:
+            await service.require_health()
+
+    asyncio.run(ask())
+
+
 def grade(stage: Stage, address: Address, screen: Screen) -> Run:
     """The service's run. After Ctrl-C what there is until then, with ``ended_early`` in its facts."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -111,10 +121,13 @@ async def put_through(stage: Stage, address: Address, screen: Screen) -> Run:
     began = datetime.now(UTC)
     async with connect(address, config.timeout_s) as service:
         screen.begin("healthchecks, /cleanup, /add_items")
-        await service.prepare()
+        await service.require_health()
+        await service.cleanup()
         settings = SessionConfig(config.speed, config.concurrency, config.k)
         added_s = await add_catalogue(service, world, names, settings.batch)
-        explain = await offers_sources(service) if config.explain is None else config.explain
+        explain = config.explain
+        if explain is None:
+            explain = await service.offers_sources(f"{names.user_ids[0]}-sources")
         session = Session(service, world, stage.plan, names, replace(settings, explain=explain))
         memory = psutil.Process().memory_info().rss
         began_s = time.perf_counter()
@@ -130,7 +143,7 @@ async def put_through(stage: Stage, address: Address, screen: Screen) -> Run:
             "add_items_s": added_s,
             "ended_early": not finished,
             "ladder": stage.ladder,
-            "lag": asdict(await _lag(service, stage, session, names, screen)) if finished and config.lag else None,
+            "lag": await _lag(service, stage, session, names, screen) if finished and config.lag else None,
         }
     return finish(facts, world, stage.plan, session.record)
 
@@ -144,11 +157,15 @@ async def _until_cancelled(session: Session, screen: Screen) -> bool:
     return True
 
 
-async def _lag(service: Service, stage: Stage, session: Session, names: Names, screen: Screen) -> Lag:
+async def _lag(service: Service, stage: Stage, session: Session, names: Names, screen: Screen) -> dict[str, Any] | None:
+    """None if Ctrl-C comes meanwhile: the run itself is complete."""
     screen.begin("feedback lag")
     asked = session.record.asked(stage.plan)
     lists = judge(stage.world, stage.plan.step_user[asked], session.record.items[asked])
-    return await measure_lag(service, names, lists, stage.config.seed)
+    try:
+        return asdict(await measure_lag(service, names, lists, stage.config.seed))
+    except asyncio.CancelledError:
+        return None
 
 
 def world_facts(world: World) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from typing import Final
 import numpy as np
 
 from grader.metrics.lists import NOTHING, Lists
-from grader.service import Service, read_list
-from grader.session import K, Names
+from grader.service import K, Service, read_list
+from grader.session import Names
 
 DELAYS_S: Final = (0.0, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 PROBES: Final = 20  # of each delay

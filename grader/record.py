@@ -10,6 +10,8 @@ from grader.metrics.lists import NOTHING
 from grader.traffic import Plan
 
 NOT_SENT = -1
+MOST_SOURCES = 1_000
+OTHER_SOURCES = "all other sources"
 
 
 @dataclass
@@ -32,7 +34,7 @@ class Record:
     source: np.ndarray
     likes: np.ndarray
     dislikes: np.ndarray
-    source_names: list[str] = field(default_factory=list)
+    _source_numbers: dict[str, int] = field(default_factory=dict)
     problems: dict[int, str] = field(default_factory=dict)  # step → what went wrong, few words
 
     @classmethod
@@ -57,6 +59,11 @@ class Record:
         return np.asarray(plan.lists[self.status[plan.lists] != NOT_SENT])
 
     def source_number(self, name: str) -> int:
-        if name not in self.source_names:
-            self.source_names.append(name)
-        return self.source_names.index(name)
+        """A service may name as many sources as it likes; those after the first MOST_SOURCES become the last one."""
+        if len(self._source_numbers) >= MOST_SOURCES and name not in self._source_numbers:
+            name = OTHER_SOURCES
+        return self._source_numbers.setdefault(name, len(self._source_numbers))
+
+    @property
+    def source_names(self) -> list[str]:
+        return list(self._source_numbers)

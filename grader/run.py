@@ -141,6 +141,9 @@ def save(run: Run, folder: Path, **more: Any) -> None:
 
 def load(folder: Path) -> Run:
     """GraderError if the folder holds no run that this version can read."""
+    for name in (RUN_FILE, REQUESTS_FILE, CATALOGUE_FILE):
+        if not (folder / name).is_file():
+            raise GraderError(f"{folder} is no saved run ({name} is missing): give a folder made by --output.")
     try:
         known = json.loads((folder / RUN_FILE).read_text())
         if known["format"] != FORMAT:
@@ -149,11 +152,6 @@ def load(folder: Path) -> Run:
             )
         catalogue = _read_catalogue(folder / CATALOGUE_FILE, known["genre_names"], known["users"])
         return Run(known["facts"], catalogue, pl.read_parquet(folder / REQUESTS_FILE))
-    except FileNotFoundError as error:
-        missing = Path(error.filename or folder).name
-        raise GraderError(
-            f"{folder} is no saved run ({missing} is missing): give a folder made by --output."
-        ) from error
     except (ValueError, KeyError, TypeError, OSError, pl.exceptions.PolarsError) as error:
         raise GraderError(f"{folder} is damaged ({error}): grade the service again.") from error
 

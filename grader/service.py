@@ -16,6 +16,7 @@ from yarl import URL
 
 from grader.errors import GraderError
 
+K: Final = 10  # the default of the contract
 NO_ANSWER: Final = 0  # in place of a status
 KEPT_ALIVE_S: Final = 1.5  # shorter than servers keep idle connections, so that none is closed under a request
 EXCERPT_BYTES: Final = 200
@@ -31,9 +32,17 @@ class Address:
     def __post_init__(self) -> None:
         for name in ("recs_url", "interact_url"):
             url = getattr(self, name).rstrip("/")
-            if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+            if not _is_url(url):
                 raise GraderError(f"{url!r} is no URL: give one like http://localhost:5001.")
             object.__setattr__(self, name, url)
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, or an address in brackets that never close
+        return False
 
 
 class Answer(NamedTuple):
@@ -64,7 +73,7 @@ class Service:
 
     async def recs(self, user_id: str, k: int, *, explain: bool = False) -> Answer:
         # Without parameters where the default will do: this is how the external grader asks.
-        query = "&".join([f"k={k}"] * (k != 10) + ["explain=true"] * explain)
+        query = "&".join([f"k={k}"] * (k != K) + ["explain=true"] * explain)
         url = f"{self._recs}/recs/{quote(user_id, safe='')}" + f"?{query}" * bool(query)
         return await self._send("GET", URL(url, encoded=True))
 
@@ -90,15 +99,26 @@ class Service:
             problem = f"status {status}"
         return Answer(status, content, problem, sent_s, done_s)
 
-    async def prepare(self) -> None:
-        """Both healthchecks, then /cleanup. GraderError if this is no running service of the contract."""
+    async def require_health(self) -> None:
+        """GraderError unless both healthchecks answer 200."""
         for url in (self.address.recs_url, self.address.interact_url):
             _require(await self._send("GET", URL(f"{url}/healthcheck")), f"{url}/healthcheck")
+
+    async def cleanup(self) -> None:
+        """By POST, or by GET where that is not allowed. GraderError if neither answers 200."""
         cleanup = URL(f"{self._recs}/cleanup")
         answer = await self._send("POST", cleanup)
         if answer.status in (404, 405):
             answer = await self._send("GET", cleanup)
         _require(answer, str(cleanup))
+
+    async def offers_sources(self, user_id: str) -> bool:
+        """Whether lists come with the source of every item if asked for. GraderError if what comes is no list."""
+        answer = await self.recs(user_id, K, explain=True)
+        shown = read_list(answer.body) if answer.status == 200 else Shown([], [])
+        if isinstance(shown, str):
+            raise GraderError(f"{self._recs}/recs/{user_id} answered 200 with {shown}: is {self._recs} the right URL?")
+        return bool(shown.sources)
 
     async def add_items(self, item_ids: Sequence[str], genres: Sequence[Sequence[str]]) -> Answer:
         """GraderError if it is refused: without a catalogue there is nothing to grade."""
@@ -118,12 +138,13 @@ def _reason(error: Exception) -> str:
 
 
 def _require(answer: Answer, url: str) -> None:
-    if not answer.problem:
-        return
-    seen = answer.body[:EXCERPT_BYTES].decode(errors="replace").strip()
-    if "<html" in seen.lower():
+    seen = " ".join(answer.body[:EXCERPT_BYTES].decode(errors="replace").split())
+    is_page = seen.lower().startswith(("<!doctype", "<html"))
+    if is_page:
         seen = "an HTML page: is this the port of another program?"
-    what = f"answered {answer.problem}" if answer.status else f"gave no answer: {answer.problem}"
+    if not answer.problem and not is_page:
+        return
+    what = f"answered {answer.problem or 'status 200'}" if answer.status else f"gave no answer: {answer.problem}"
     hint = f" ({seen})" if seen else "" if answer.status else "; is the service running, and is the URL right?"
     raise GraderError(f"{url} {what}{hint}")
 
@@ -132,7 +153,7 @@ def read_list(body: bytes) -> Shown | str:
     """The list in the body of a 200, or what is wrong with it in few words."""
     try:
         parsed = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "no JSON"
     ids = parsed.get("item_ids") if isinstance(parsed, dict) else None
     if not isinstance(ids, list):
@@ -147,6 +168,8 @@ async def connect(address: Address, timeout_s: float) -> AsyncIterator[Service]:
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_ALIVE_S)
     timeout = aiohttp.ClientTimeout(total=timeout_s)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as client:
+        # Otherwise a list whose connection breaks is silently asked for again, and the service takes both for shown.
+        client._retry_connection = False
         yield Service(client, address)
     # The transports of a closed session are closed by the next round of the event loop.
     await asyncio.sleep(0)

@@ -13,11 +13,10 @@ import numpy as np
 
 from grader.metrics.lists import NOTHING
 from grader.record import Record
-from grader.service import Answer, Service, read_list
+from grader.service import Answer, K, Service, read_list
 from grader.traffic import Plan
 from grader.worlds.world import World
 
-K: Final = 10
 BATCH: Final = 1_000
 
 
@@ -60,13 +59,6 @@ async def add_catalogue(service: Service, world: World, names: Names, batch: int
         answer = await service.add_items([names.item_ids[n] for n in part], [genres[n] for n in part])
         taken.append(answer.done_s - answer.sent_s)
     return taken
-
-
-async def offers_sources(service: Service) -> bool:
-    """Whether lists can be asked for with the source of every item."""
-    answer = await service.recs("who-offers-sources", K, explain=True)
-    shown = read_list(answer.body) if answer.status == 200 else ""
-    return not isinstance(shown, str) and bool(shown.sources)
 
 
 class Session:

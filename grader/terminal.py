@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich.console import Console, RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from grader.assessment import Assessment, standing
@@ -96,7 +97,11 @@ def _breakdown(assessment: Assessment, number: int) -> Table:
     for part in breakdown.parts:
         precision = part.precision
         table.add_row(
-            part.label, f"{part.places:,}", f"{part.hits:,}", f"{precision.value:.4f}", interval("precision", precision)
+            escape(part.label),
+            f"{part.places:,}",
+            f"{part.hits:,}",
+            f"{precision.value:.4f}",
+            interval("precision", precision),
         )
     return table
 

@@ -69,20 +69,18 @@ def plan_traffic(n_users: int, config: TrafficConfig, seed: int) -> Plan:
     rng = np.random.default_rng([seed, 1])
     user = _visitors(n_users, config.lists_per_user / LISTS_PER_VISIT, rng)
     patterns = np.array(list(PATTERNS))[rng.choice(len(PATTERNS), len(user), p=list(PATTERNS.values()))]
-    steps = "".join(patterns)
-    first = np.concatenate([[0], np.cumsum(np.char.str_len(patterns))]).astype(np.int32)
-    pause_s = np.where(
-        rng.random(len(steps)) < config.long_pause_share,
-        rng.uniform(*config.long_pause_s, len(steps)),
-        rng.uniform(*config.short_pause_s, len(steps)),
-    )
-    pause_s[first[:-1]] = 0.0
+    pauses = [_pauses(len(pattern), config, rng) for pattern in patterns]
     visits_per_s = config.requests_per_s / STEPS_PER_VISIT
     wished_s = np.cumsum(rng.exponential(1 / visits_per_s, len(user)))
-    stay_s = np.add.reduceat(pause_s, first[:-1])
-    arrival_s = _admitted(wished_s - wished_s[0], stay_s, config.concurrency)
-    looks = np.frombuffer(steps.encode(), dtype="S1") == LOOK.encode()
-    return Plan(user, arrival_s, first, looks, pause_s)
+    arrival_s = _admitted(user, wished_s - wished_s[0], [float(p.sum()) for p in pauses], config)
+    order = np.argsort(arrival_s, kind="stable")
+    return Plan(
+        user=user[order],
+        arrival_s=arrival_s[order],
+        first=np.concatenate([[0], np.cumsum(np.char.str_len(patterns[order]))]).astype(np.int32),
+        looks=np.frombuffer("".join(patterns[order]).encode(), dtype="S1") == LOOK.encode(),
+        pause_s=np.concatenate([pauses[visit] for visit in order]),
+    )
 
 
 def _visitors(n_users: int, visits_per_user: float, rng: np.random.Generator) -> Ints:
@@ -93,12 +91,21 @@ def _visitors(n_users: int, visits_per_user: float, rng: np.random.Generator) ->
     return np.concatenate(rounds).astype(np.int32)
 
 
-def _admitted(wished_s: np.ndarray, stay_s: np.ndarray, places: int) -> np.ndarray:
-    """When each is let in, so that no more than ``places`` are there at once."""
+def _pauses(steps: int, config: TrafficConfig, rng: np.random.Generator) -> np.ndarray:
+    long = rng.random(steps) < config.long_pause_share
+    pauses_s = np.where(long, rng.uniform(*config.long_pause_s, steps), rng.uniform(*config.short_pause_s, steps))
+    pauses_s[0] = 0.0
+    return pauses_s
+
+
+def _admitted(user: Ints, wished_s: np.ndarray, stay_s: list[float], config: TrafficConfig) -> np.ndarray:
+    """When each is let in: as wished, but into a free place, and not before he was gone for a while."""
     leaving: list[float] = []
-    admitted_s = np.empty(len(wished_s))
-    for visit, (wished, stay) in enumerate(zip(wished_s.tolist(), stay_s.tolist(), strict=True)):
-        entry = max(wished, heapq.heappop(leaving)) if len(leaving) >= places else wished
-        admitted_s[visit] = entry
+    back_s: dict[int, float] = {}
+    admitted_s = np.empty(len(user))
+    for visit, (who, wished, stay) in enumerate(zip(user.tolist(), wished_s.tolist(), stay_s, strict=True)):
+        free = heapq.heappop(leaving) if len(leaving) >= config.concurrency else 0.0
+        admitted_s[visit] = entry = max(wished, free, back_s.get(who, 0.0))
         heapq.heappush(leaving, entry + stay)
-    return np.maximum.accumulate(admitted_s)
+        back_s[who] = entry + stay + config.long_pause_s[0]
+    return admitted_s

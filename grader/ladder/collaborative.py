@@ -11,17 +11,22 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import LinearOperator, svds
 
-from grader.ladder.recommenders import best
+from grader.ladder.recommenders import best, without
 from grader.worlds.world import Ints, World
 
 FACTORS: Final = 32
+CANDIDATES: Final = 4_000  # the most liked items of the crowd; no taste lifts one of the others into ten
 FOLDS: Final = 4  # a user's own opinions are in the crowd of no fold that predicts him
 
 
 @dataclass(frozen=True)
 class Crowd:
-    """Likes of others as probability (items,), factors (items, f), variance of tastes (f,) and noise (items,)."""
+    """Likes of others as probability (items,), factors (items, f), variance of tastes (f,) and noise (items,).
 
+    ``candidates``: (n,) the items worth recommending, most liked first.
+    """
+
+    candidates: np.ndarray
     rate: np.ndarray
     factors: np.ndarray
     spread: np.ndarray
@@ -43,7 +48,10 @@ class CollaborativeOracle:
 
     def recommend(self, user: int, shown: Sequence[int], k: int) -> list[int]:
         crowd = self._crowds[self._fold[user]]
-        return best(expected_likes(crowd, self._seen[user], self._liked[user]), shown, k)
+        expected = expected_likes(crowd, self._seen[user], self._liked[user])
+        # Enough for k that are new, best first.
+        top = best(expected, [], min(k + len(shown), len(expected)))
+        return without(crowd.candidates[top], shown)[:k]
 
     def react(self, user: int, items: Sequence[int], liked: Sequence[bool]) -> None:
         self._seen[user].extend(items)
@@ -77,15 +85,17 @@ def learn(likes: csr_matrix, rng: np.random.Generator) -> Crowd:
     explained = (components.T**2) @ spread
     # Half an observation keeps the noise of items that nobody liked above 0.
     noise = np.maximum(rate * (1 - rate) - explained, 0.5 / users)
-    return Crowd(rate.astype(np.float32), components.T.astype(np.float32), spread, noise)
+    candidates = np.argsort(-rate, kind="stable")[:CANDIDATES]
+    return Crowd(candidates, rate.astype(np.float32), components.T.astype(np.float32), spread, noise)
 
 
 def expected_likes(crowd: Crowd, seen: Ints | Sequence[int], liked: Sequence[bool]) -> np.ndarray:
-    """(items,): how likely this user likes each item, given what he said of those seen; the crowd's rate if nothing."""
+    """(candidates,): how likely he likes each, given what he said of the items seen; the crowd's rate if nothing."""
+    rate: np.ndarray = crowd.rate[crowd.candidates]
     if not len(seen):
-        return crowd.rate
+        return rate
     factors = crowd.factors[seen]
     weighted = factors.T / crowd.noise[seen]
     precision = np.diag(1 / crowd.spread) + weighted @ factors
     taste = np.linalg.solve(precision, weighted @ (np.asarray(liked) - crowd.rate[seen]))
-    return np.asarray(crowd.rate + crowd.factors @ taste.astype(np.float32))
+    return np.asarray(rate + crowd.factors[crowd.candidates] @ taste.astype(np.float32))

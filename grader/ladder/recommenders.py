@@ -102,6 +102,9 @@ class Ceiling(_Silent):
 
 def best(score: np.ndarray, shown: Sequence[int], k: int) -> list[int]:
     """The k items with the highest score of those not shown; fewer if there are no more."""
+    k = min(k, len(score) - len(shown))
+    if k <= 0:
+        return []
     score = score.copy()
     score[shown] = -np.inf
     top = np.argpartition(score, -k)[-k:]

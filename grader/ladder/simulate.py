@@ -32,19 +32,19 @@ def simulate(
     ``stepped`` is told now and then by how many steps it has come further.
     """
     shown: defaultdict[int, list[int]] = defaultdict(list)
+    last: dict[int, list[int]] = {}
     lists = np.full((len(plan.lists), k), NOTHING, np.int32)
     number = 0
     for done, step in enumerate(plan.order.tolist()):
         user = int(plan.step_user[step])
         if plan.looks[step]:
-            items = recommender.recommend(user, shown[user], k)
+            items = last[user] = list(recommender.recommend(user, shown[user], k))
             lists[number, : len(items)] = items
             number += 1
             shown[user].extend(items)
         else:
-            last = shown[user][-k:]
-            opinions = opinions_of(world, user, last)
-            recommender.react(user, last, [opinions.get(item, False) for item in last])
+            opinions = opinions_of(world, user, last[user])
+            recommender.react(user, last[user], [opinions.get(item, False) for item in last[user]])
         if done % 500 == 499:
             stepped(500)
     return lists

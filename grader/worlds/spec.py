@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
@@ -26,18 +27,23 @@ def open_world(spec: str, seed: int, users: int | None = None) -> World:
     ``synthetic:items=5000,opinions=0.25``. ``users`` wins over a number of users in the spec. The same spec and seed
     give the same world. GraderError for a spec that names none.
     """
+    world = read_spec(spec, users)(seed)
+    return replace(world, parameters={"spec": spec, "seed": seed, **world.parameters})
+
+
+def read_spec(spec: str, users: int | None = None) -> Callable[[int], World]:
+    """What builds the world from a seed. GraderError for a spec that names none, before anything is built."""
     if users is not None and users < 1:
         raise GraderError(f"A world of {users} users has nobody to ask: give at least 1.")
     kind, colon, rest = spec.partition(":")
     if kind == "movielens":
-        world = _sample(movielens_world(_folder(rest)), seed, users)
-    elif kind in SYNTHETIC:
+        folder = _folder(rest)
+        return lambda seed: _sample(movielens_world(folder), seed, users)
+    if kind in SYNTHETIC:
         config = _configured(SYNTHETIC[kind], rest) if colon else SYNTHETIC[kind]
-        world = synthetic_world(config if users is None else replace(config, users=users), seed)
-    else:
-        raise GraderError(f"There is no world {spec!r}: choose from {CHOICES}.")
-    name = world.name if kind == "movielens" else spec
-    return replace(world, name=name, parameters={"spec": spec, "seed": seed, **world.parameters})
+        sized = config if users is None else replace(config, users=users)
+        return lambda seed: replace(synthetic_world(sized, seed), name=spec)
+    raise GraderError(f"There is no world {spec!r}: choose from {CHOICES}.")
 
 
 def _folder(path: str) -> Path:

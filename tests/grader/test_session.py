@@ -1,0 +1,271 @@
+"""What the grader sends to a service, as the service sees it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict, deque
+from dataclasses import dataclass, field
+
+import pytest
+from aiohttp import web
+
+from grader.assessment import assess
+from grader.errors import GraderError
+from grader.grade import Silence, Stage, put_through
+from grader.run import Run
+from grader.service import connect, read_list
+from grader.session import Names, add_catalogue
+from tests.grader.services import InOrder, Listed, Reacted, SameForAll, lists_of, reactions_of, serving
+from tests.grader.stages import graded, names_of, staged
+from tests.grader.worlds import opinions_in
+
+
+def test_ids_are_fresh_for_every_salt_and_the_order_is_not() -> None:
+    world = staged().world
+    one, again, other = (Names.of(world, 0, salt) for salt in (1, 1, 2))
+    assert one == again
+    assert not {*one.item_ids, *one.user_ids} & {*other.item_ids, *other.user_ids}
+    assert one.order == other.order
+    assert one.order != Names.of(world, 1, 1).order
+    assert len({*one.item_ids, *one.user_ids}) == world.n_items + world.n_users
+    assert [one.position[item] for item in one.item_ids] == list(range(world.n_items))
+
+
+@pytest.mark.parametrize("batch", [7, 300, 1_000])
+async def test_the_catalogue_is_added_in_batches_once_and_with_its_genres(batch: int) -> None:
+    stage, service = staged(), InOrder()
+    names, genres = names_of(stage), stage.world.genre_lists()
+    async with serving(service) as address, connect(address, 10) as client:
+        taken_s = await add_catalogue(client, stage.world, names, batch)
+    sizes = [len(body["item_ids"]) for body in service.batches]
+    assert len(taken_s) == len(sizes) == -(-300 // batch)
+    assert all(size == batch for size in sizes[:-1])
+    assert service.items == [names.item_ids[n] for n in names.order]
+    assert Counter(service.items) == Counter(names.item_ids)
+    for body in service.batches:
+        assert body["genres"] == [genres[names.position[item]] for item in body["item_ids"]]
+
+
+async def test_a_run_prepares_the_service_first() -> None:
+    service = InOrder()
+    await graded(service, staged(explain=False))
+    assert service.paths[:4] == ["GET /healthcheck", "GET /healthcheck", "POST /cleanup", "POST /add_items"]
+    others = {path.split()[1].split("/")[1] for path in service.paths[4:]}
+    assert others == {"recs", "interact"}
+
+
+async def test_cleanup_is_asked_for_by_get_where_post_is_refused() -> None:
+    class OnlyGet(InOrder):
+        async def cleanup(self, request: web.Request) -> web.StreamResponse:
+            if request.method != "GET":
+                raise web.HTTPMethodNotAllowed(request.method, ["GET"])
+            return await super().cleanup(request)
+
+    service = OnlyGet()
+    async with serving(service) as address, connect(address, 10) as client:
+        await client.cleanup()
+    assert service.paths == ["POST /cleanup", "GET /cleanup"]
+
+
+@pytest.mark.parametrize("service", [InOrder(), SameForAll()], ids=["new items", "the same items again"])
+async def test_users_do_what_was_planned_and_react_to_the_last_list_once_to_each_item(service: InOrder) -> None:
+    """The plan played again, with the lists that the service gave."""
+    stage = staged(explain=False)
+    run = await graded(service, stage)
+    names, plan = names_of(stage), stage.plan
+    events: defaultdict[str, deque[Listed | Reacted]] = defaultdict(deque)
+    for event in service.events:
+        events[event.user].append(event)
+    reacted: defaultdict[int, set[int]] = defaultdict(set)
+    for visit, user in enumerate(plan.user.tolist()):
+        opinions, sent = opinions_in(stage.world)[user], events[names.user_ids[user]]
+        last: list[int] = []
+        for look in plan.looks[plan.first[visit] : plan.first[visit + 1]].tolist():
+            if look:
+                event = sent.popleft()
+                assert isinstance(event, Listed)
+                last = [names.position[item] for item in event.answer]
+            elif told := [item for item in last if item in opinions and item not in reacted[user]]:
+                actions = ["like" if opinions[item] else "dislike" for item in told]
+                ids = [names.item_ids[item] for item in told]
+                assert sent.popleft() == Reacted(names.user_ids[user], ids, actions)
+                reacted[user].update(told)
+    assert not any(events.values()), "nothing else was sent"
+    assert run.recs.height == len(lists_of(service.events))
+    assert run.interacts.height == len(reactions_of(service.events)) > 0
+    assert run.interacts["likes"].sum() == sum(r.actions.count("like") for r in reactions_of(service.events))
+    assert run.interacts["dislikes"].sum() == sum(r.actions.count("dislike") for r in reactions_of(service.events))
+
+
+async def test_lists_of_a_user_are_judged_in_the_order_in_which_he_was_shown_them() -> None:
+    service, stage = InOrder(), staged(lists_per_user=9.0)
+    run = await graded(service, stage)
+    sent: defaultdict[int, list[float]] = defaultdict(list)
+    for row in run.requests.iter_rows(named=True):
+        sent[row["user"]].append(row["sent_s"])
+    assert all(times == sorted(times) for times in sent.values())
+
+
+@pytest.mark.parametrize("concurrency", [1, 50])
+async def test_requests_are_timed_from_when_they_were_due(concurrency: int) -> None:
+    """The first of a visit from the arrival of the user, even if he has to wait until a place is free."""
+    stage = staged(concurrency=concurrency)
+    run = await graded(InOrder(), stage)
+    firsts = run.requests.unique("visit", maintain_order=True)
+    assert firsts["due_s"].to_list() == (stage.plan.arrival_s[firsts["visit"].to_numpy()] / 1_000).tolist()
+    due_s, sent_s, done_s = (run.requests[name].to_numpy() for name in ("due_s", "sent_s", "done_s"))
+    assert (due_s >= 0).all()
+    assert (due_s <= sent_s).all()
+    assert (sent_s < done_s).all()
+
+
+@dataclass
+class Crowded(InOrder):
+    """Holds answers back until as many users wait as may, and more would have come if they could."""
+
+    places: int = 0
+    waiting: int = 0
+    most: int = 0
+    full: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def answer(self, request: web.Request, user: str, found: list[str]) -> web.StreamResponse:
+        self.waiting += 1
+        self.most = max(self.most, self.waiting)
+        if self.waiting == self.places:
+            for _ in range(1_000):
+                await asyncio.sleep(0)
+            self.full.set()
+        await self.full.wait()
+        self.waiting -= 1
+        return await super().answer(request, user, found)
+
+
+@pytest.mark.parametrize("places", [1, 3, 20])
+async def test_no_more_users_than_places_are_there_at_once(places: int) -> None:
+    service = Crowded(places=places)
+    await graded(service, staged(concurrency=places, speed=1e6, explain=False))
+    assert service.most == places, "arrivals do not wait for answers, as long as a place is free"
+
+
+@dataclass
+class Explaining(InOrder):
+    async def answer(self, request: web.Request, user: str, found: list[str]) -> web.StreamResponse:
+        labels = [f"source {place % 2}" for place in range(len(found))]
+        explained = {"sources": labels} if request.query.get("explain") == "true" else {}
+        return web.json_response({"item_ids": found, **explained})
+
+
+@pytest.mark.parametrize(
+    ("service", "explain", "asked", "given"),
+    [
+        (Explaining(), None, True, True),
+        (Explaining(), False, False, False),
+        (InOrder(), None, False, False),
+        (InOrder(), True, True, False),
+    ],
+    ids=["offered", "not wanted", "not offered", "wanted but not offered"],
+)
+async def test_sources_are_asked_for_if_they_are_offered(
+    service: InOrder, explain: bool | None, asked: bool, given: bool
+) -> None:
+    run = await graded(service, staged(explain=explain))
+    paths = [path for path in service.paths if "/recs/" in path and "-sources" not in path]
+    assert {"explain=true" in path for path in paths} == {asked}
+    assert run.facts["settings"]["explain"] is asked
+    labels = [f"source {place % 2}" for place in range(10)] if given else []
+    assert all(row == labels for row in run.recs["sources"].to_list())
+
+
+@pytest.mark.parametrize(("k", "queries"), [(10, {""}), (4, {"k=4"})])
+async def test_k_is_sent_unless_it_is_the_default(k: int, queries: set[str]) -> None:
+    service = InOrder()
+    run = await graded(service, staged(k=k, explain=False))
+    assert {path.partition("?")[2] for path in service.paths if "/recs/" in path} == queries
+    assert run.lists.k == k
+    assert run.recs["returned"].to_list() == [k] * run.recs.height
+
+
+@dataclass
+class Halting(InOrder):
+    """Answers some lists, then none any more; ``halted`` tells of it."""
+
+    answers: int = 0
+    halted: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def answer(self, request: web.Request, user: str, found: list[str]) -> web.StreamResponse:
+        if len(lists_of(self.events)) > self.answers:
+            self.halted.set()
+            await asyncio.Event().wait()
+        return await super().answer(request, user, found)
+
+
+async def interrupted(service: Halting, stage: Stage) -> Run:
+    async with serving(service) as address:
+        running = asyncio.create_task(put_through(stage, address, Silence()))
+        await service.halted.wait()
+        running.cancel()
+        return await running
+
+
+async def test_a_run_that_is_interrupted_holds_what_was_done() -> None:
+    run = await interrupted(Halting(answers=30), staged(concurrency=1, lag=True, explain=False))
+    assert run.facts["ended_early"] is True
+    assert run.facts["lag"] is None
+    assert run.recs.height == 30
+    assert set(run.requests["status"].to_list()) == {200}
+    assert "ended early" in assess(run).warnings[0]
+
+
+async def test_a_run_that_is_interrupted_before_the_first_list_cannot_be_assessed() -> None:
+    run = await interrupted(Halting(), staged(explain=False))
+    assert run.facts["ended_early"] is True
+    with pytest.raises(GraderError, match="before the first list"):
+        assess(run)
+
+
+@dataclass
+class HaltingAfterwards(Halting):
+    """Answers every visit, but not the users that measure the lag."""
+
+    visitors: frozenset[str] = frozenset()
+
+    async def answer(self, request: web.Request, user: str, found: list[str]) -> web.StreamResponse:
+        return web.json_response({"item_ids": found})
+
+    async def react(self, request: web.Request, reacted: Reacted) -> web.StreamResponse:
+        if reacted.user not in self.visitors:
+            self.halted.set()
+            await asyncio.Event().wait()
+        return await super().react(request, reacted)
+
+
+async def test_interrupting_the_measurement_of_the_lag_keeps_the_run() -> None:
+    stage = staged(lag=True, explain=False)
+    service = HaltingAfterwards(visitors=frozenset(names_of(stage).user_ids))
+    run = await interrupted(service, stage)
+    assert run.recs.height == len(stage.plan.lists)
+    assert run.facts["lag"] is None
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"item_ids": ["a", "b"]}', (["a", "b"], [])),
+        (b'{"item_ids": [1, 2.5, null, true]}', (["1", "2.5", "None", "True"], [])),
+        (b'{"item_ids": ["a"], "sources": ["s"], "more": 1}', (["a"], ["s"])),
+        (b'{"item_ids": ["a", "b"], "sources": ["s"]}', (["a", "b"], [])),
+        (b'{"item_ids": []}', ([], [])),
+        (b'["a"]', "no item_ids"),
+        (b'{"items": ["a"]}', "no item_ids"),
+        (b'{"item_ids": "a"}', "no item_ids"),
+        (b"null", "no item_ids"),
+        (b"", "no JSON"),
+        (b"<html>", "no JSON"),
+        (b'{"item_ids": ["a"', "no JSON"),
+        (b"\xff\xfe", "no JSON"),
+        (b"[" * 100_000, "no JSON"),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_any_body_is_read_or_said_to_be_no_list(body: bytes, expected: object) -> None:
+    assert read_list(body) == expected
