@@ -62,7 +62,8 @@ def compare(runs_a: Sequence[Run], runs_b: Sequence[Run], profile: Profile) -> C
 
     GraderError unless each two sent the same users of the same world. Lists that only one of them reached are left out.
     """
-    pairs = [measured_pair(a, b, profile) for a, b in zip(runs_a, runs_b, strict=True)]
+    shared = [_common(a, b) for a, b in zip(runs_a, runs_b, strict=True)]
+    pairs = [measured_pair(a, b, profile) for a, b in shared]
     names = [name for name in pairs[0][0] if all(name in measured for pair in pairs for measured in pair)]
     found = {name: difference(name, [(a[name], b[name]) for a, b in pairs]) for name in names}
     latencies = [name for name in names if name.endswith("_ms")]
@@ -71,16 +72,15 @@ def compare(runs_a: Sequence[Run], runs_b: Sequence[Run], profile: Profile) -> C
         points=points,
         metrics=metrics,
         latencies=holm([found[name] for name in latencies]),
-        users=sum(run.recs["user"].n_unique() for run in runs_a),
+        users=sum(a.recs["user"].n_unique() for a, _ in shared),
         runs=len(pairs),
     )
 
 
 def measured_pair(a: Run, b: Run, profile: Profile) -> tuple[Measurements, Measurements]:
-    """Metrics and points of both, over the lists that both have, with the same resamples."""
-    _require_same(a, b)
+    """Metrics and points of both, with the same resamples of the users that both have."""
     seed = int(a.facts["settings"]["seed"])
-    measured_a, measured_b = (measure(run, seed) for run in _common(a, b))
+    measured_a, measured_b = measure(a, seed), measure(b, seed)
     return with_points(measured_a, profile), with_points(measured_b, profile)
 
 
@@ -98,7 +98,8 @@ def _require_same(a: Run, b: Run) -> None:
 
 
 def _common(a: Run, b: Run) -> tuple[Run, Run]:
-    """Only the lists (with the reactions after them) that were asked for in both runs."""
+    """Only the lists (with the reactions after them) that were asked for in both runs; GraderError if they differ."""
+    _require_same(a, b)
     keys = ["user", "number"]
     both = a.recs.select(keys).join(b.recs.select(keys), on=keys, how="semi")
 

@@ -22,7 +22,7 @@ GAIN: Final = 0.1
 
 def honesty(
     repeats: Annotated[int, typer.Option(min=5, help="of each service")] = 300,
-    users: Annotated[int, typer.Option(min=10, help="in every repeat")] = 400,
+    users: Annotated[int, typer.Option(min=10, help="in every repeat")] = 150,
     crowd: Annotated[str, typer.Option(help="the world from which users are drawn")] = CROWD,
     power_world: Annotated[str, typer.Option(help="the world in which a service is made 10 % better")] = "synthetic",
     power_repeats: Annotated[int, typer.Option(min=0, help="0: leave this out")] = 20,
