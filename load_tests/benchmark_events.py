@@ -82,5 +82,6 @@ def _part(rng: np.random.Generator, rows: int, items: int, begun: float) -> pl.D
             "source": np.where(seen, np.where(np.arange(rows) % K < RANKED, *SOURCES), ""),
             "received_at": received,
             "timestamp": pl.Series(np.where(seen, np.nan, received)).fill_nan(None),
+            "undone_at": None,
         }
     ).cast(EVENT_SCHEMA)

@@ -16,7 +16,7 @@ from recommendations.impressions import ImpressionRecorder
 from recommendations.knowledge import Knowledge
 from recommendations.recommender import Recommender
 from recsys.contract import DEFAULT_K, ID_PATTERN, MAX_ID_CHARS, MAX_K, AddItems, RecsRequest
-from recsys.settings import Settings
+from recsys.settings import Settings, masked
 from recsys.stores.connect import open_broker, open_state
 from recsys.web import add_web_basics, body_schema, health, parse_body, parse_parameters
 
@@ -91,6 +91,25 @@ def create_app(settings: Settings) -> FastAPI:
     async def catalogue() -> dict[str, Any]:
         known = await recommender.knowledge()
         return {"items": len(known.catalogue), "genres": known.catalogue.genre_names, "epoch": known.epoch}
+
+    @app.get("/status", summary="Size of catalogue and log, the last refresh, and the backends")
+    async def status() -> dict[str, Any]:
+        known = await recommender.knowledge()
+        counters = await state.counters(known.epoch)
+        return {
+            "epoch": known.epoch,
+            "items": len(known.catalogue),
+            "log": {"rows": counters.pop("applied", 0), **counters},
+            "refresh": {
+                "rows": 0 if known.artifacts is None else known.artifacts.rows,
+                "published_at": await state.published_at(known.epoch),
+            },
+            "backends": {
+                "state": masked(settings.redis_url),
+                "broker": masked(settings.broker_url),
+                "vectors": masked(settings.qdrant_url) or "local folder",
+            },
+        }
 
     return app
 

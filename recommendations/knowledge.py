@@ -57,9 +57,11 @@ def build_view(catalogue: Catalogue, artifacts: Artifacts | None) -> View:
     if artifacts is not None and (len(artifacts.mean), len(artifacts.genre_rate)) == genres.shape:
         return View.of(artifacts.mean, artifacts.sd, artifacts.order.astype(np.int64), genres, DEFAULT)
     n = len(genres)
-    likes = np.zeros(n, np.float32) if artifacts is None else _padded(artifacts.likes, n)
-    exposures = np.zeros(n, np.float32) if artifacts is None else _padded(artifacts.exposures, n)
-    posterior = like_rates(likes, exposures, genres)
+    likes, dislikes, exposures = (
+        np.zeros(n, np.float32) if artifacts is None else _padded(getattr(artifacts, name), n)
+        for name in ("likes", "dislikes", "exposures")
+    )
+    posterior = like_rates(likes, dislikes, exposures, genres)
     # Equal rates in an order that has nothing to do with that of the catalogue.
     order = np.lexsort((np.random.default_rng(n).permutation(n), -posterior.mean))
     return View.of(posterior.mean, posterior.sd, order, genres, DEFAULT)

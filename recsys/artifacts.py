@@ -21,6 +21,7 @@ class Artifacts:
     version: str  # equal versions hold equal contents, within an epoch
     rows: int  # rows of the event log they reflect
     likes: Floats  # (n,) time-decayed
+    dislikes: Floats  # (n,) time-decayed
     exposures: Floats  # (n,) time-decayed impressions, or reactions where there were more of those
     mean: Floats  # (n,) posterior like rate
     sd: Floats  # (n,) its standard deviation

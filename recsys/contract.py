@@ -36,7 +36,7 @@ _Id = Field(min_length=1, max_length=MAX_ID_CHARS, pattern=ID_PATTERN)
 UserId = Annotated[str, _Id]
 ItemId = Annotated[str, _Id, Field(coerce_numbers_to_str=True)]
 Genre = Annotated[str, Field(min_length=1, max_length=100)]
-Action = Literal["like", "dislike"]
+Action = Literal["like", "dislike", "hide", "undo"]
 
 
 def _require_same_length(name: str, other: str, values: list[Any], info: ValidationInfo) -> None:
@@ -143,14 +143,15 @@ CATALOGUE_CHUNK: Final = TypeAdapter(list[ItemRecord])
 EVENT_SCHEMA: Final = pl.Schema(
     {
         "event_id": pl.String,  # of the interact call or of the slate; all its rows share it
-        "kind": pl.String,  # like, dislike or impression
+        "kind": pl.String,  # impression, or what a reaction says: see Action
         "user_id": pl.String,
         "item_id": pl.String,
         "item_index": pl.Int32,  # position in the catalogue, -1 if the catalogue did not know the item when drained
         "position": pl.Int16,  # rank within the call or slate, from 0
-        "source": pl.String,  # of an impression: which part of the ranking chose the item; else empty
+        "source": pl.String,  # of an impression: the part of the ranking that chose it; of an undo: the kind taken back
         "received_at": pl.Float64,  # Unix seconds on our clock
         "timestamp": pl.Float64,  # Unix seconds as the client said, or null
+        "undone_at": pl.Float64,  # of an undo: receipt of the reaction it takes back; else null, as in older logs
     }
 )
 CATALOGUE_SCHEMA: Final = pl.Schema([("item_id", pl.String()), ("genres", pl.List(pl.String()))])

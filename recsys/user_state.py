@@ -1,13 +1,14 @@
 """What the system remembers of one user: an append-only string of 4-byte codes.
 
 A code is ``item_index << 2 | mark`` as little-endian uint32, oldest first. Both writers only ever append, so they need
-no lock between them: the recommendations service appends what it shows, the pipeline appends reactions.
+no lock between them: the recommendations service appends what it shows, the pipeline appends reactions. An undo voids
+the earlier reactions to its item: what is left of them, and of the undo, is that the item was shown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,9 @@ DTYPE: Final = np.dtype("<u4")
 SHOWN: Final = 0
 LIKE: Final = 1
 DISLIKE: Final = 2
-MARKS: Final = {"impression": SHOWN, "like": LIKE, "dislike": DISLIKE}
+UNDO: Final = 3  # in codes only: decoded marks have it applied
+# For the user alone "hide" is a dislike: never again, and less of its kind. Only like rates leave it out.
+MARKS: Final = {"impression": SHOWN, "like": LIKE, "dislike": DISLIKE, "hide": DISLIKE, "undo": UNDO}
 
 
 def encode(indices: Sequence[int] | Indices, mark: int) -> bytes:
@@ -33,7 +36,7 @@ class UserState:
     def __init__(self, codes: bytes) -> None:
         raw = np.frombuffer(codes, dtype=DTYPE)
         self.indices: Indices = (raw >> 2).astype(np.int64)
-        self.marks = raw & 3
+        self.marks = _undone(self.indices, raw & 3)
 
     def marked(self, mark: int) -> Indices:
         """Positions with this mark in the order they were made; repeats stay."""
@@ -41,8 +44,20 @@ class UserState:
         return found
 
 
+def _undone(indices: Indices, marks: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
+    """The marks (n,) with every undo, and what it voids, turned into SHOWN."""
+    undos = np.flatnonzero(marks == UNDO)
+    if not len(undos):
+        return marks
+    items, item = np.unique(indices, return_inverse=True)
+    last = np.full(len(items), -1)
+    last[item[undos]] = undos
+    return np.where(np.arange(len(marks)) <= last[item], np.uint32(SHOWN), marks)
+
+
 def compacted(codes: bytes) -> bytes:
     """Only the last code of every (item, mark), order kept. Bounded by three codes per catalogue item."""
-    newest_first = np.frombuffer(codes, dtype=DTYPE)[::-1]
+    user = UserState(codes)
+    newest_first = (user.indices.astype(DTYPE) << 2 | user.marks).astype(DTYPE)[::-1]
     _, first = np.unique(newest_first, return_index=True)
     return newest_first[np.sort(first)][::-1].tobytes()

@@ -52,7 +52,12 @@ class Counts:
         if self.origin is None:
             self.origin = float(received[0])
         self.latest = max(self.latest, float(received.max()))
-        weights = self._weights(received)
+        undo = (known["kind"] == "undo").to_numpy()
+        if undo.any():
+            # It takes away what the reaction added: the kind and the time of receipt are in its row.
+            known = known.with_columns(kind=pl.when(kind="undo").then("source").otherwise("kind"))
+            received = known.select(pl.coalesce("undone_at", "received_at")).to_series().to_numpy()
+        weights = np.where(undo, -1, 1) * self._weights(received)
         for row, kind in enumerate(KINDS):
             chosen = (known["kind"] == kind).to_numpy()
             np.add.at(self._sums[row], index[chosen], weights[chosen])
@@ -67,11 +72,15 @@ class Counts:
         weights: NDArray[np.float64] = np.ldexp(np.exp2(ages - whole), exponents)
         return weights
 
-    def decayed(self) -> tuple[Floats, Floats]:
-        """Likes and exposures (n,), as of the newest row. Exposures are impressions, or reactions if those are more."""
+    def decayed(self) -> tuple[Floats, Floats, Floats]:
+        """Likes, dislikes and exposures (n,), as of the newest row.
+
+        Exposures are impressions, or reactions where there were more of those.
+        """
         scale = 1.0 if self.origin is None else 1 / float(self._weights(np.array([self.latest]))[0])
-        likes, dislikes, impressions = self._sums * scale
-        return likes.astype(np.float32), np.maximum(impressions, likes + dislikes).astype(np.float32)
+        likes, dislikes, impressions = np.maximum(self._sums, 0) * scale  # an undo may leave a rounding error
+        exposures = np.maximum(impressions, likes + dislikes)
+        return likes.astype(np.float32), dislikes.astype(np.float32), exposures.astype(np.float32)
 
     def copy(self) -> Counts:
         other = Counts(self.half_life_s / DAY_S)

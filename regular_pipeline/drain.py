@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
-from typing import Any, Final
+from itertools import chain, repeat
+from typing import Any, Final, get_args
 
 import polars as pl
 from pydantic import ValidationError
 
-from recsys.contract import EVENT_SCHEMA, IMPRESSION_TOPIC, Impressions, Interaction, Slate, believable, stamped
+from recsys.contract import (
+    EVENT_SCHEMA,
+    IMPRESSION_TOPIC,
+    Action,
+    Impressions,
+    Interaction,
+    Slate,
+    believable,
+    stamped,
+)
 from recsys.stores.ports import Delivery
 from recsys.user_state import DTYPE, MARKS
 
@@ -102,23 +111,63 @@ def rows_of(events: Iterable[Interaction | Slate], index: dict[str, int]) -> pl.
         columns["user_id"] += [event.user_id] * n
         columns["item_id"] += event.item_ids
         columns["position"] += range(n)
+        columns["undone_at"] += [None] * n
         columns["received_at"] += [event.received_at] * n
     columns["item_index"] = list(map(index.get, columns["item_id"], repeat(-1)))
     return pl.DataFrame({name: columns[name] for name in EVENT_SCHEMA}, schema=EVENT_SCHEMA)
 
 
+def earlier_reactions(rows: pl.DataFrame) -> pl.Expr | None:
+    """What of the log ``with_undone`` has to see; None if the rows hold no undo."""
+    undos = rows.filter(pl.col("kind") == "undo")
+    if undos.is_empty():
+        return None
+    known = {name: undos[name].unique().to_list() for name in ("user_id", "item_id")}
+    same = pl.all_horizontal(pl.col(name).is_in(values) for name, values in known.items())
+    return same & (pl.col("kind") != "impression")
+
+
+def with_undone(rows: pl.DataFrame, earlier: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """The rows with every undo completed by what it takes back, as one row for each such reaction.
+
+    That is everything the user said about the item since the last undo, in ``earlier`` rows of the log or before it
+    in these.
+    """
+    said: defaultdict[tuple[str, str], list[tuple[str, float | None]]] = defaultdict(list)
+    completed: list[dict[str, Any]] = []
+    for row in chain.from_iterable(frame.iter_rows(named=True) for frame in earlier):
+        _follow(said, row)
+    for row in rows.iter_rows(named=True):
+        taken_back = _follow(said, row)
+        completed += [row | {"source": kind, "undone_at": at} for kind, at in taken_back] or [row]
+    return pl.DataFrame(completed, schema=EVENT_SCHEMA)
+
+
+def _follow(
+    said: defaultdict[tuple[str, str], list[tuple[str, float | None]]], row: dict[str, Any]
+) -> list[tuple[str, float | None]]:
+    """Note what the row says. Returns what it takes back."""
+    pair = (row["user_id"], row["item_id"])
+    if row["kind"] == "undo":
+        return said.pop(pair, [])
+    if row["kind"] != "impression":
+        said[pair].append((row["kind"], row["received_at"]))
+    return []
+
+
 def counters_of(rows: pl.DataFrame) -> dict[str, int]:
-    """What the rows add to the counters of the ledger."""
+    """What the rows add to the counters of the ledger; an undo takes away what its reaction added."""
     kinds = rows["kind"]
+    undone = rows.filter(kinds == "undo")["source"] if (kinds == "undo").any() else kinds.clear()
     return {
-        "likes": int((kinds == "like").sum()),
-        "dislikes": int((kinds == "dislike").sum()),
+        "likes": int((kinds == "like").sum()) - int((undone == "like").sum()),
+        "dislikes": int((kinds == "dislike").sum()) - int((undone == "dislike").sum()),
         "impressions": int((kinds == "impression").sum()),
         "unknown_items": int((rows["item_index"] < 0).sum()),
     }
 
 
-REACTIONS: Final = ("like", "dislike")
+REACTIONS: Final = get_args(Action)
 EVERYTHING: Final = tuple(MARKS)
 
 

@@ -9,24 +9,34 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import numpy as np
+import polars as pl
 import structlog
 from numpy.typing import NDArray
 
 from recsys.contract import Interaction, Slate
 from recsys.settings import Settings
-from recsys.stores.event_log import EventLog
+from recsys.stores.event_log import EventLog, PartFolder
 from recsys.stores.ports import Broker, Delivery, EpochOver, StoreError
 from recsys.stores.redis_state import RedisState
-from regular_pipeline.drain import RecentIds, Rejected, codes_of, counters_of, decode, last_event_ids, rows_of
+from regular_pipeline.drain import (
+    RecentIds,
+    Rejected,
+    codes_of,
+    counters_of,
+    decode,
+    earlier_reactions,
+    last_event_ids,
+    rows_of,
+    with_undone,
+)
 from regular_pipeline.epoch_work import EpochWork
-from regular_pipeline.refresh import Snapshot, compute, deck_order, top_lists
+from regular_pipeline.refresh import Snapshot, compute, top_lists, unknown_items
 from regular_pipeline.vectors import VectorMirror
 
 log = structlog.get_logger()
 
 IDLE_WAIT_S: Final = 0.2  # how long a drain waits for a first message before it looks at epoch and catalogue again
 RETRY_S: Final = (0.1, 5.0)  # first and longest pause after a failure
-DECK_LOW: Final = 2_000  # cards below which another pass is added: more than are dealt between two refreshes
 
 
 class Pipeline:
@@ -105,13 +115,13 @@ class Pipeline:
                 await self._write_current(work, events)
             else:
                 # Accepted before a cleanup and drained after it: kept in the archive, without effect.
-                await asyncio.to_thread(self._log.events(epoch).append, rows_of(events, {}))
+                await asyncio.to_thread(_append, self._log.events(epoch), rows_of(events, {}))
                 self._recent.add(event.event_id for event in events)
 
     async def _write_current(self, work: EpochWork, events: Sequence[Interaction | Slate]) -> None:
-        rows = rows_of(events, work.catalogue.index)
         start = work.events.rows
-        end = await asyncio.to_thread(work.events.append, rows)
+        rows = await asyncio.to_thread(_append, work.events, rows_of(events, work.catalogue.index))
+        end = work.events.rows
         # From here on the rows are logged: what fails below, ``settle`` makes good in the next tick.
         work.settled = False
         self._recent.add(event.event_id for event in events)
@@ -139,15 +149,25 @@ class Pipeline:
         await self._save_checkpoint(work, snapshot)
 
     async def _fill_deck(self, work: EpochWork, exposures: NDArray[np.float32]) -> None:
-        if await self._state.deck_size(work.epoch) < min(len(exposures) // 2, DECK_LOW):
-            ids = work.catalogue.ids
-            await self._state.add_cards(work.epoch, [ids[p] for p in deck_order(exposures, self._rng)])
+        """An empty deck is no harm: its places go to ranked items until there is something unknown again."""
+        cards = unknown_items(exposures, self._rng)
+        if len(cards) and not await self._state.deck_size(work.epoch):
+            await self._state.add_cards(work.epoch, [work.catalogue.ids[p] for p in cards])
 
     async def _save_checkpoint(self, work: EpochWork, snapshot: Snapshot) -> None:
         now = time.monotonic()
         if now - self._last_checkpoint >= self._settings.checkpoint_interval_s:
             await asyncio.to_thread(snapshot.counts.save, work.checkpoint)
             self._last_checkpoint = now
+
+
+def _append(folder: PartFolder, rows: pl.DataFrame) -> pl.DataFrame:
+    """Log the rows. Returns them as they stand in the log."""
+    wanted = earlier_reactions(rows)
+    if wanted is not None:
+        rows = with_undone(rows, folder.frames(where=wanted))
+    folder.append(rows)
+    return rows
 
 
 async def _forever(name: str, step: Callable[[], Awaitable[object]], pause_s: float) -> None:

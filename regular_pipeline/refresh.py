@@ -19,6 +19,7 @@ from regular_pipeline.counts import Counts
 ALL_ITEMS: Final = "all"
 GENRE_PREFIX: Final = "genre:"
 MIN_DIMENSIONS: Final = 8
+LEAST_EXPOSURES: Final = 0.5  # time-decayed: what was shown once comes back to the deck after one half-life
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Snapshot:
 def compute(snapshot: Snapshot, seed: int) -> Artifacts:
     """All artifacts. Items of equal like rate are in an order drawn from (seed, epoch), not the catalogue's."""
     genres = snapshot.genres
-    likes, exposures = snapshot.counts.decayed()
-    posterior = like_rates(likes, exposures, genres)
+    likes, dislikes, exposures = snapshot.counts.decayed()
+    posterior = like_rates(likes, dislikes, exposures, genres)
     tie_break = np.random.default_rng([seed, snapshot.epoch]).permutation(len(genres))
     order = np.lexsort((tie_break, -posterior.mean)).astype(np.int32)
     lists = [fair_top(order, genres, TOP_LIST_SIZE), *genre_tops(order, genres, TOP_LIST_SIZE)]
@@ -52,6 +53,7 @@ def compute(snapshot: Snapshot, seed: int) -> Artifacts:
         version=snapshot.version(seed),
         rows=snapshot.counts.rows,
         likes=likes,
+        dislikes=dislikes,
         exposures=exposures,
         mean=posterior.mean,
         sd=posterior.sd,
@@ -70,10 +72,14 @@ def content_vectors(genres: NDArray[np.bool_]) -> NDArray[np.float32]:
     return np.pad(unit, ((0, 0), (0, dimensions - unit.shape[1])))
 
 
-def deck_order(exposures: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Every position once, the least exposed first, equals in random order."""
+def unknown_items(exposures: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Positions of what hardly anybody was shown lately, the least exposed first, equals in random order.
+
+    These are the cards of the exploration deck. Items that were shown once need no more places of their own: what is
+    uncertain about them is part of their rank.
+    """
     order: NDArray[np.int64] = np.lexsort((rng.random(len(exposures)), exposures))
-    return order
+    return order[: np.count_nonzero(exposures < LEAST_EXPOSURES)]
 
 
 def top_lists(artifacts: Artifacts, catalogue: Catalogue) -> dict[str, list[str]]:

@@ -19,7 +19,7 @@ from recsys.stores.redis_state import RedisState
 from regular_pipeline.drain import EVERYTHING
 from regular_pipeline.epoch_work import EpochWork
 from regular_pipeline.loop import Pipeline
-from regular_pipeline.refresh import Snapshot, compute, deck_order, top_lists
+from regular_pipeline.refresh import Snapshot, compute, top_lists, unknown_items
 from regular_pipeline.vectors import VectorMirror
 
 log = structlog.get_logger()
@@ -78,7 +78,7 @@ async def _rebuild(settings: Settings, event_log: EventLog, state: RedisState, e
     snapshot = Snapshot.take(epoch, work.catalogue, work.counts)
     artifacts = await asyncio.to_thread(compute, snapshot, settings.seed)
     await state.publish(epoch, artifacts, top_lists(artifacts, work.catalogue))
-    deck = deck_order(artifacts.exposures, np.random.default_rng(settings.seed))
+    deck = unknown_items(artifacts.exposures, np.random.default_rng(settings.seed))
     await state.add_cards(epoch, [work.catalogue.ids[position] for position in deck])
     await asyncio.to_thread(work.counts.save, work.checkpoint)
     return work

@@ -23,7 +23,7 @@ ANY_ADDRESS = "0.0.0.0"
 def launch(
     data_dir: Annotated[Path, typer.Option(envvar="DATA_DIR", help="Event log, Redis files, logs.")] = DEFAULT_DATA_DIR,
     catalogue: Annotated[
-        Path, typer.Option(help="CSV with the columns movieId, title, genres; sent if there are no items yet.")
+        Path, typer.Option(help="CSV with movieId, title, genres, or a MovieLens folder; sent if there are none yet.")
     ] = ROOT / "webapp" / "data" / "catalogue.csv",
     only: Annotated[str, typer.Option(help=f"Start only these, comma separated: {', '.join(MODULES)}.")] = "",
     embedded: Annotated[

@@ -41,7 +41,12 @@ class Catalogue:
 
 
 def read_catalogue(path: Path) -> Catalogue:
-    """Raises UsageError for a file that is not a catalogue; single rows that are broken are skipped with a warning."""
+    """Of a CSV file, or of ``movies.csv`` in a folder of MovieLens.
+
+    Raises UsageError for a file that is not a catalogue; single rows that are broken are skipped with a warning.
+    """
+    if path.is_dir():
+        path = path / "movies.csv"
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:

@@ -23,13 +23,14 @@ SOURCES: Final = (RANKED, EXPLORE, AGAIN)
 
 @dataclass(frozen=True)
 class ChooseConfig:
-    """Constants of the first ranking."""
+    """Constants of the ranking."""
 
-    explore_share: float = 0.3  # of the k places, rounded
+    explore_share: float = 0.3  # of the k places, rounded, as long as there are cards
     pool: int = 200  # best items over all that every user's list is chosen from
     genre_pool: int = 20  # best items of each genre that join them
     shortlist: int = 32  # best candidates that go into the diverse order
-    diversity: float = 0.3  # weight of genre similarity in the diverse order
+    noise: float = 0.25  # of the posterior's standard deviation; the whole of it explores longer than runs last
+    diversity: float = 0.15  # weight of genre similarity in the diverse order
     taste: float = 2.0  # how much a liked genre lifts a like rate
     taste_likes: float = 3.0  # likes after which taste has half its weight
     dislike_weight: float = 0.1  # a dislike says this much as often as a like: most items shown are disliked
@@ -86,7 +87,8 @@ def choose(
 
     No item is one this user was shown or disliked, until every other item has been shown. ``cards`` are positions
     dealt from the exploration deck: the first unseen ones fill the explore places, so offer a few more than those.
-    Like rates are drawn from their posterior (Thompson sampling: Chapelle & Li 2011) with a normal approximation.
+    Like rates are drawn from their posterior (Thompson sampling with reduced variance: Chapelle & Li 2011, section 3)
+    with a normal approximation.
     """
     seen = np.zeros(len(view), dtype=bool)
     seen[user.indices] = True
@@ -127,7 +129,8 @@ def _ranked(
         # This user has seen most of the pool, or k is large: go further down the order.
         candidates = view.items.among(view.order[~seen[view.order]][:size])
         unseen = np.ones(len(candidates.positions), dtype=bool)
-    scores = candidates.mean + candidates.sd * rng.standard_normal(len(candidates.mean), dtype=np.float32)
+    drawn = rng.standard_normal(len(candidates.mean), dtype=np.float32)
+    scores = candidates.mean + np.float32(config.noise) * candidates.sd * drawn
     np.maximum(scores, 0, out=scores)
     if (taste := _taste(view, user, config)) is not None:
         scores *= np.exp(candidates.unit @ taste)

@@ -64,18 +64,19 @@ class PartFolder:
                 covering.append(part)
         return covering
 
-    def frames(self, start: int = 0) -> Iterator[pl.DataFrame]:
+    def frames(self, start: int = 0, where: pl.Expr | None = None) -> Iterator[pl.DataFrame]:
         """The rows from ``start`` on, in order, part by part. Safe next to a concurrent ``merge_small``."""
         while remaining := [part for part in self.parts() if part.end > start]:
             with suppress(FileNotFoundError):  # merged since it was listed: look again
                 for part in remaining:
-                    yield pl.read_parquet(part.path).slice(max(start - part.first, 0))
+                    rows = self._scan(part).slice(max(start - part.first, 0))
+                    yield (rows if where is None else rows.filter(where)).collect()
                     start = part.end
 
     def frames_newest_first(self) -> Iterator[pl.DataFrame]:
         """The parts from the last one back. Not next to a concurrent ``merge_small``."""
         for part in reversed(self.parts()):
-            yield pl.read_parquet(part.path)
+            yield self._scan(part).collect()
 
     def read(self) -> pl.DataFrame:
         """All rows."""
@@ -90,7 +91,7 @@ class PartFolder:
             small.insert(0, part)
         if len(small) < MERGE_AT_PARTS:
             return
-        merged = pl.concat([pl.read_parquet(part.path) for part in small])
+        merged = pl.concat([self._scan(part).collect() for part in small])
         self._write(merged, small[0].first, small[-1].end)
         for part in small:
             part.path.unlink()
@@ -101,6 +102,10 @@ class PartFolder:
         for path in self.folder.iterdir():
             if path not in current and (path.suffix == ".tmp" or _PART.fullmatch(path.name)):
                 path.unlink()
+
+    def _scan(self, part: Part) -> pl.LazyFrame:
+        """Columns that are younger than the part are null."""
+        return pl.scan_parquet(part.path, schema=self._schema, missing_columns="insert")
 
     def _write(self, frame: pl.DataFrame, first: int, end: int) -> None:
         target = self.folder / f"part-{first:012d}-{end:012d}.parquet"

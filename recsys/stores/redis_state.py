@@ -28,7 +28,7 @@ USERS: Final = "users"  # hash user_id → codes (see user_state)
 CATALOGUE: Final = "catalogue"  # list of JSON chunks of item records
 DECK: Final = "deck"  # list of item ids
 COUNTERS: Final = "counters"  # hash; "applied" is the number of log rows reflected
-ARTIFACTS: Final = "artifacts"  # hash: version, blob, vectors, digest of the vectors
+ARTIFACTS: Final = "artifacts"  # hash: version, published_at, blob, vectors, digest of the vectors
 TOP: Final = "top"  # hash: "all" or "genre:<name>" → JSON list of item ids
 NAMES: Final = (USERS, CATALOGUE, DECK, COUNTERS, ARTIFACTS, TOP)
 APPLIED: Final = "applied"
@@ -121,7 +121,7 @@ _PUBLISH = (
     + """
 if ARGV[5] ~= '' then redis.call('HSET', KEYS[2], 'vectors', ARGV[5], 'digest', ARGV[4])
 elseif redis.call('HGET', KEYS[2], 'digest') ~= ARGV[4] then return 0 end
-redis.call('HSET', KEYS[2], 'version', ARGV[2], 'blob', ARGV[3])
+redis.call('HSET', KEYS[2], 'version', ARGV[2], 'blob', ARGV[3], 'published_at', redis.call('TIME')[1])
 redis.call('DEL', KEYS[3])
 for i = 6, #ARGV, 2 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
 return 1
@@ -259,6 +259,11 @@ class RedisState:
             # Left by another version of this code; the pipeline replaces them when it starts.
             log.warning("unreadable artifacts ignored", epoch=epoch, error=str(error))
             return None
+
+    async def published_at(self, epoch: int) -> int | None:
+        """When the artifacts in force were published, Unix seconds."""
+        (found,) = await self._fields(epoch, "published_at")
+        return None if found is None else int(found)
 
     async def _fields(self, epoch: int, *names: str) -> list[Any]:
         with redis_errors(self._url):

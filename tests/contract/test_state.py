@@ -42,6 +42,7 @@ def artifacts(version: str, n: int = 2) -> Artifacts:
         version=version,
         rows=n,
         likes=zeros,
+        dislikes=zeros,
         exposures=zeros,
         mean=zeros,
         sd=zeros,

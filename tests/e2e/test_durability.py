@@ -26,6 +26,7 @@ from recsys.user_state import DTYPE, MARKS
 from tests.conftest import missing
 from tests.servers import RabbitServer, RedisServer, System, redis_programs, wait_until
 
+ACTIONS = ["like", "dislike", "hide"]
 INTERACTIONS = 20_000
 KILLS = 10
 ITEMS = [f"item-{n}" for n in range(500)]
@@ -70,11 +71,13 @@ async def send_interactions(system: System, enough_kills: asyncio.Event) -> dict
             if number >= INTERACTIONS and enough_kills.is_set():
                 break
             user = f"user-{number}"
-            pairs = [(item, rng.choice(["like", "dislike"])) for item in rng.sample(ITEMS, rng.randint(1, 3))]
-            body = {"user_id": user, "item_ids": [i for i, _ in pairs], "actions": [a for _, a in pairs]}
-            status, _ = await connection.request("POST", "/interact", json.dumps(body).encode())
-            if status == 200:
-                accepted[user] = pairs
+            pairs = [(item, rng.choice(ACTIONS)) for item in rng.sample(ITEMS, rng.randint(1, 3))]
+            undo = [(pairs[0][0], "undo")] if number % 20 == 0 else []
+            for told in (pairs, undo):
+                body = {"user_id": user, "item_ids": [i for i, _ in told], "actions": [a for _, a in told]}
+                status, _ = await connection.request("POST", "/interact", json.dumps(body).encode())
+                if status == 200 and told:
+                    accepted[user] = accepted.get(user, []) + told
             if number % 50 == 0:
                 lists = await Connection.open(port_of(system.recommendations.url))
                 await lists.request("GET", f"/recs/{user}")
@@ -165,10 +168,12 @@ def test_every_accepted_interaction_is_logged_exactly_once(system: System, own_r
 
     counters, users = state_of(own_redis, epoch)
     kinds = Counter(rows["kind"].to_list())
+    undone = Counter(rows.filter(pl.col("kind") == "undo")["source"].to_list())
+    assert undone == Counter(pairs[0][1] for pairs in accepted.values() if pairs[-1][1] == "undo")
     assert counters == {
         "applied": rows.height,
-        "likes": kinds["like"],
-        "dislikes": kinds["dislike"],
+        "likes": kinds["like"] - undone["like"],
+        "dislikes": kinds["dislike"] - undone["dislike"],
         "impressions": kinds["impression"],
         "unknown_items": 0,
     }

@@ -19,6 +19,7 @@ def artifacts(items: int, genres: int) -> Artifacts:
         version="12.3",
         rows=12,
         likes=rng.random(items, dtype=np.float32),
+        dislikes=rng.random(items, dtype=np.float32),
         exposures=rng.random(items, dtype=np.float32),
         mean=rng.random(items, dtype=np.float32),
         sd=rng.random(items, dtype=np.float32),

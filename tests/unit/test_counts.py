@@ -39,7 +39,7 @@ def counts_of(*batches: list[Row], half_life_days: float = 7.0) -> Counts:
 
 def result(counts: Counts) -> tuple[bytes, bytes, int, float | None, float]:
     """Everything that comes out, to the last bit."""
-    likes, exposures = counts.decayed()
+    likes, _, exposures = counts.decayed()
     return likes.tobytes(), exposures.tobytes(), counts.rows, counts.origin, counts.latest
 
 
@@ -64,7 +64,7 @@ def cut(rows: list[Row], data: st.DataObject) -> list[list[Row]]:
 def test_counts_equal_a_sum_over_all_rows(rescale_at: int, rows: list[Row], half_life_days: float) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "RESCALE_AT", rescale_at)
-        likes, exposures = counts_of(*([row] for row in rows), half_life_days=half_life_days).decayed()
+        likes, _, exposures = counts_of(*([row] for row in rows), half_life_days=half_life_days).decayed()
     expected = summed(rows, half_life_days)
     assert likes == pytest.approx(expected[0], rel=1e-5, abs=1e-30)
     assert exposures == pytest.approx(expected[1], rel=1e-5, abs=1e-30)
@@ -89,7 +89,7 @@ def test_batch_boundaries_do_not_change_a_bit(
 @FAST
 @given(ROWS, HALF_LIVES)
 def test_likes_are_never_more_than_exposures(rows: list[Row], half_life_days: float) -> None:
-    likes, exposures = counts_of(rows, half_life_days=half_life_days).decayed()
+    likes, _, exposures = counts_of(rows, half_life_days=half_life_days).decayed()
     assert np.all((likes >= 0) & (likes <= exposures))
     assert likes.dtype == exposures.dtype == np.float32
 
@@ -98,7 +98,7 @@ def test_likes_are_never_more_than_exposures(rows: list[Row], half_life_days: fl
 @pytest.mark.parametrize(("age", "weight"), [(0, 1.0), (1, 0.5), (2, 0.25), (10, 2.0**-10)])
 def test_a_row_weighs_half_after_each_half_life(half_life_days: float, age: int, weight: float) -> None:
     rows = [("like", 0, START), ("like", 1, START + age * half_life_days * DAY_S)]
-    likes, _ = counts_of(rows, half_life_days=half_life_days).decayed()
+    likes, *_ = counts_of(rows, half_life_days=half_life_days).decayed()
     assert likes[:2] == pytest.approx([weight, 1.0], rel=1e-4)
 
 
@@ -107,13 +107,13 @@ def test_a_tiny_half_life_over_years_stays_finite(apart: bool) -> None:
     rows = [("like", n % 2, START + n * 3e7) for n in range(20)]
     batches = [[row] for row in rows] if apart else [rows]
     counts = counts_of(*batches, half_life_days=1 / DAY_S)
-    likes, exposures = counts.decayed()
+    likes, _, exposures = counts.decayed()
     assert likes.tolist() == exposures.tolist() == [0.0, 1.0, 0.0, 0.0]
 
 
 def test_a_late_row_weighs_as_old_as_it_is() -> None:
     week = 7 * DAY_S
-    likes, _ = counts_of([("like", 0, START)], [("like", 1, START - week)], [("like", 2, START - 2 * week)]).decayed()
+    likes, *_ = counts_of([("like", 0, START)], [("like", 1, START - week)], [("like", 2, START - 2 * week)]).decayed()
     assert likes.tolist() == [1.0, 0.5, 0.25, 0.0]
 
 
@@ -126,7 +126,51 @@ def test_exposures_are_impressions_or_more_reactions(
     numbers = zip(KINDS, (likes, dislikes, impressions), strict=True)
     rows = [(kind, 0, START) for kind, number in numbers for _ in range(number)]
     found = counts_of(rows).decayed()
-    assert (found[0][0], found[1][0]) == (likes, exposures)
+    assert [values[0] for values in found] == [likes, dislikes, exposures]
+
+
+UNDO = {
+    "kind": pl.String,
+    "item_index": pl.Int32,
+    "received_at": pl.Float64,
+    "source": pl.String,
+    "undone_at": pl.Float64,
+}
+
+
+def with_undos(rows: list[tuple[str, int, float, str, float | None]]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=UNDO, orient="row")
+
+
+@pytest.mark.parametrize("kind", ["like", "dislike", "hide"])
+def test_an_undo_takes_away_what_its_reaction_added(kind: str) -> None:
+    week = 7 * DAY_S
+    kept = ("like", 1, START + week, "", None)
+    counts, expected = Counts(7.0), Counts(7.0)
+    counts.add(with_undos([(kind, 0, START, "", None), kept, ("undo", 0, START + 2 * week, kind, START)]))
+    expected.add(with_undos([kept, ("hide", 0, START + 2 * week, "", None)]))
+    for found, wanted in zip(counts.decayed(), expected.decayed(), strict=True):
+        assert found == pytest.approx(wanted, abs=1e-12)
+        assert (found >= 0).all()
+
+
+def test_hiding_is_neither_a_like_nor_a_dislike() -> None:
+    counts = Counts(7.0)
+    counts.add(with_undos([("hide", 0, START, "", None), ("undo", 0, START, "", None)]))
+    assert [array.tolist() for array in counts.decayed()] == [[0.0]] * 3
+
+
+@pytest.mark.parametrize("size", range(1, 8))
+def test_undos_give_the_same_bits_however_batches_are_cut(size: int) -> None:
+    rows: list[tuple[str, int, float, str, float | None]] = []
+    for n in range(20):
+        at = START + n * 1e5
+        rows += [("like", n % 3, at, "", None), ("undo", n % 3, at + 7, "like" if n % 2 else "", at if n % 2 else None)]
+    whole, cut_up = Counts(0.5), Counts(0.5)
+    whole.add(with_undos(rows))
+    for first in range(0, len(rows), size):
+        cut_up.add(with_undos(rows[first : first + size]))
+    assert result(cut_up) == result(whole)
 
 
 def test_rows_of_unknown_items_only_advance_the_rows() -> None:
@@ -139,14 +183,14 @@ def test_rows_of_unknown_items_only_advance_the_rows() -> None:
 def test_no_rows_are_no_counts() -> None:
     counts = counts_of([])
     assert (counts.rows, counts.origin) == (0, None)
-    assert [array.tolist() for array in counts.decayed()] == [[0.0] * ITEMS] * 2
+    assert [array.tolist() for array in counts.decayed()] == [[0.0] * ITEMS] * 3
 
 
 def test_the_catalogue_only_grows() -> None:
     counts = counts_of([("like", 2, START)])
     for items, expected in ((2, ITEMS), (9, 9)):
         counts.resize(items)
-        likes, exposures = counts.decayed()
+        likes, _, exposures = counts.decayed()
         assert len(likes) == len(exposures) == expected
         assert np.flatnonzero(likes).tolist() == [2]
 

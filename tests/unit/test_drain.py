@@ -23,8 +23,10 @@ from regular_pipeline.drain import (
     codes_of,
     counters_of,
     decode,
+    earlier_reactions,
     last_event_ids,
     rows_of,
+    with_undone,
 )
 
 FAST = settings(deadline=None, max_examples=50)
@@ -57,8 +59,26 @@ def decoded(*deliveries: Delivery, recent: RecentIds | None = None, now: float =
 def event_rows(*rows: tuple[str, str, int]) -> pl.DataFrame:
     """Rows of (user, kind, item index)."""
     users, kinds, indices = ([row[part] for row in rows] for part in range(3))
-    schema = {"user_id": pl.String, "kind": pl.String, "item_index": pl.Int32}
-    return pl.DataFrame({"user_id": users, "kind": kinds, "item_index": indices}, schema=schema)
+    schema = {"user_id": pl.String, "kind": pl.String, "item_index": pl.Int32, "source": pl.String}
+    empty = [""] * len(rows)
+    return pl.DataFrame({"user_id": users, "kind": kinds, "item_index": indices, "source": empty}, schema=schema)
+
+
+def logged(*rows: tuple[str, str, str], since: int = 0) -> pl.DataFrame:
+    """Rows of (user, kind, item), received one second after the other."""
+    schema = {name: EVENT_SCHEMA[name] for name in ("user_id", "kind", "item_id", "received_at")}
+    told = [(*row, NOW + since + second) for second, row in enumerate(rows)]
+    others = [pl.lit(None, dtype).alias(name) for name, dtype in EVENT_SCHEMA.items() if name not in schema]
+    return pl.DataFrame(told, schema=schema, orient="row").with_columns(others).select(EVENT_SCHEMA.names())
+
+
+def undone_in(rows: pl.DataFrame, *log: pl.DataFrame) -> list[tuple[str, str, str | None, float | None]]:
+    """What each undo takes back: (user, item, kind, seconds after NOW)."""
+    wanted = earlier_reactions(rows)
+    assert wanted is not None
+    undos = with_undone(rows, [frame.filter(wanted) for frame in log]).filter(pl.col("kind") == "undo")
+    found = undos.select("user_id", "item_id", "source", pl.col("undone_at") - NOW)
+    return found.rows()
 
 
 def frame_of(*ids: str) -> pl.DataFrame:
@@ -185,10 +205,10 @@ def test_every_item_of_an_event_becomes_a_row() -> None:
     rows = rows_of(events, {"b": 4})
     assert rows.schema == EVENT_SCHEMA
     assert rows.rows() == [
-        ("1", "like", "u", "a", -1, 0, "", NOW - 1, 5.5),
-        ("1", "dislike", "u", "b", 4, 1, "", NOW - 1, 5.5),
-        ("2", "impression", "v", "a", -1, 0, "ranked", NOW - 1, None),
-        ("2", "impression", "v", "b", 4, 1, "explore", NOW - 1, None),
+        ("1", "like", "u", "a", -1, 0, "", NOW - 1, 5.5, None),
+        ("1", "dislike", "u", "b", 4, 1, "", NOW - 1, 5.5, None),
+        ("2", "impression", "v", "a", -1, 0, "ranked", NOW - 1, None, None),
+        ("2", "impression", "v", "b", 4, 1, "explore", NOW - 1, None, None),
     ]
 
 
@@ -225,6 +245,37 @@ def test_impressions_are_left_out_unless_asked_for() -> None:
     rows = event_rows(("u", "impression", 1), ("u", "like", 1), ("v", "dislike", 2))
     assert codes_of(rows) == {"u": encode([1], LIKE), "v": encode([2], DISLIKE)}
     assert codes_of(rows, EVERYTHING)["u"] == encode([1], SHOWN) + encode([1], LIKE)
+
+
+# undo
+
+
+def test_rows_without_an_undo_need_no_look_at_the_log() -> None:
+    assert earlier_reactions(logged(("u", "like", "a"), ("u", "hide", "b"))) is None
+
+
+def test_an_undo_takes_back_what_this_user_said_about_this_item() -> None:
+    log = [logged(("u", "impression", "a"), ("u", "like", "a"), ("u", "like", "b"), ("v", "like", "a"))]
+    assert undone_in(logged(("u", "undo", "a"), since=9), *log) == [("u", "a", "like", 1.0)]
+
+
+@pytest.mark.parametrize("cut", range(6))
+def test_it_takes_back_everything_since_the_last_undo(cut: int) -> None:
+    told = [(kind, "a") for kind in ("like", "undo", "like", "dislike", "hide")]
+    rows = [("u", *row) for row in (*told, ("undo", "a"))]
+    taken = undone_in(logged(*rows[cut:], since=cut), logged(*rows[:cut]))
+    assert taken[-3:] == [("u", "a", "like", 2.0), ("u", "a", "dislike", 3.0), ("u", "a", "hide", 4.0)]
+    assert len(taken) == (4 if cut <= 1 else 3)
+
+
+def test_an_undo_of_nothing_is_one_row_without_effect() -> None:
+    assert undone_in(logged(("u", "undo", "a")), logged(("v", "like", "a"))) == [("u", "a", None, None)]
+
+
+def test_what_an_undo_takes_back_leaves_the_counters() -> None:
+    rows = logged(*[("u", kind, "a") for kind in ("like", "dislike", "hide", "undo")], ("v", "like", "a"))
+    after = with_undone(rows, []).with_columns(item_index=pl.lit(0, pl.Int32))
+    assert counters_of(after) == {"likes": 1, "dislikes": 0, "impressions": 0, "unknown_items": 0}
 
 
 # memory of event ids

@@ -94,6 +94,25 @@ def test_reading_starts_at_any_row(start: int, tmp_path: Path) -> None:
     assert numbers(filled(tmp_path, 3, 1, 3), start) == list(range(start, 7))
 
 
+def test_only_wanted_rows_are_read(tmp_path: Path) -> None:
+    log = filled(tmp_path, 3, 4)
+    assert [frame["n"].to_list() for frame in log.frames(where=pl.col("n") % 2 == 0)] == [[0, 2], [4, 6]]
+
+
+def test_columns_younger_than_the_log_are_null(tmp_path: Path) -> None:
+    younger = pl.Schema([*SCHEMA.items(), ("note", pl.String())])
+    filled(tmp_path, 1, 1)
+    log = PartFolder(tmp_path, younger)
+    for n in (2, 3, 4):
+        log.append(pl.DataFrame({"n": [n], "note": ["x"]}, schema=younger))
+    expected = [(0, None), (1, None), (2, "x"), (3, "x"), (4, "x")]
+    assert log.read().rows() == expected
+    assert [row for frame in log.frames_newest_first() for row in frame.rows()] == expected[::-1]
+    log.merge_small()
+    assert len(log.parts()) == 1
+    assert log.read().rows() == expected
+
+
 def test_parts_can_be_read_from_the_last_back(tmp_path: Path) -> None:
     frames = filled(tmp_path, 2, 1, 3).frames_newest_first()
     assert [frame["n"].to_list() for frame in frames] == [[3, 4, 5], [2], [0, 1]]

@@ -209,6 +209,10 @@ class TestCatalogue:
         with pytest.raises(UsageError, match="cannot be read: No such file"):
             read_catalogue(csv)
 
+    def test_a_folder_of_movielens(self, tmp_path: Path) -> None:
+        (tmp_path / "movies.csv").write_text("movieId,title,genres\n7,A,Drama\n")
+        assert read_catalogue(tmp_path).item_ids == ["7"]
+
     def test_the_demo_catalogue_has_no_broken_row(self) -> None:
         read = read_catalogue(ROOT / "webapp" / "data" / "catalogue.csv")
         assert len(read.item_ids) >= 500

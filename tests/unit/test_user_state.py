@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import struct
+from typing import get_args
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.user_state import DISLIKE, LIKE, MARKS, SHOWN, UserState, compacted, encode
+from recsys.contract import Action
+from recsys.user_state import DISLIKE, LIKE, MARKS, SHOWN, UNDO, UserState, compacted, encode
 
 FAST = settings(deadline=None, max_examples=50)
 HISTORY = st.lists(st.tuples(st.integers(0, 5) | st.integers(0, 2**30 - 1), st.sampled_from([SHOWN, LIKE, DISLIKE])))
+
+
+WITH_UNDO = st.lists(st.tuples(st.integers(0, 3), st.sampled_from([SHOWN, LIKE, DISLIKE, UNDO])))
 
 
 def codes_of(history: list[tuple[int, int]]) -> bytes:
@@ -63,7 +68,8 @@ def test_half_a_code_is_refused() -> None:
 
 
 def test_marks_name_every_kind_of_row() -> None:
-    assert MARKS == {"impression": SHOWN, "like": LIKE, "dislike": DISLIKE}
+    assert {"impression", *get_args(Action)} == MARKS.keys()
+    assert MARKS == {"impression": SHOWN, "like": LIKE, "dislike": DISLIKE, "hide": DISLIKE, "undo": UNDO}
 
 
 @FAST
@@ -81,8 +87,22 @@ def test_compacting_twice_is_compacting_once(history: list[tuple[int, int]]) -> 
     assert compacted(once) == once
 
 
+def test_an_undo_leaves_that_the_item_was_shown() -> None:
+    history = [(1, SHOWN), (1, LIKE), (2, LIKE), (1, DISLIKE), (1, UNDO), (1, LIKE), (2, UNDO), (3, UNDO)]
+    left = [(1, SHOWN), (1, SHOWN), (2, SHOWN), (1, SHOWN), (1, SHOWN), (1, LIKE), (2, SHOWN), (3, SHOWN)]
+    assert history_of(codes_of(history)) == left
+
+
 @FAST
-@given(HISTORY, HISTORY)
+@given(WITH_UNDO)
+def test_nothing_before_the_last_undo_of_an_item_counts(history: list[tuple[int, int]]) -> None:
+    last = {index: place for place, (index, mark) in enumerate(history) if mark == UNDO}
+    expected = [(index, SHOWN if place <= last.get(index, -1) else mark) for place, (index, mark) in enumerate(history)]
+    assert history_of(codes_of(history)) == expected
+
+
+@FAST
+@given(HISTORY | WITH_UNDO, HISTORY | WITH_UNDO)
 def test_compacting_the_past_does_not_change_the_result(
     past: list[tuple[int, int]], later: list[tuple[int, int]]
 ) -> None:

@@ -1,0 +1,39 @@
+"""What the recommendations service tells about itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers import RedisServer
+from tests.service.rig import Rig, ids
+
+
+@pytest.fixture(scope="module")
+def rig(folder: Path, redis_server: RedisServer) -> Iterator[Rig]:
+    with Rig(folder, redis_server.url, redis_server.url) as made:
+        yield made
+
+
+def test_status_before_and_after_the_first_refresh(rig: Rig) -> None:
+    empty = rig.get("/status").json()
+    assert empty["log"] == {"rows": 0}
+    assert empty["refresh"] == {"rows": 0, "published_at": None}
+    began = int(time.time())
+    rig.add(ids("item", 3))
+    rig.react("u", likes=["item-0"], dislikes=["item-1"])
+    rig.wait_counted(likes=1, dislikes=1)
+    rig.wait_published()
+    rig.get("/status")  # a worker loads what is new in the background
+    status = rig.get("/status").json()
+    assert (status["epoch"], status["items"], status["log"]["rows"], status["log"]["likes"]) == (rig.epoch(), 3, 2, 1)
+    assert status["refresh"]["rows"] == 2
+    assert began <= status["refresh"]["published_at"] <= time.time()
+    assert status["backends"] == {
+        "state": rig.settings.redis_url,
+        "broker": rig.settings.broker_url,
+        "vectors": "local folder",
+    }
