@@ -96,9 +96,10 @@ def _known_epoch(event_log: EventLog, wanted: int | None) -> int:
 def export(settings: Settings, target: Path, epoch: int | None) -> int:
     """Write an epoch's event log as CSV and return its rows."""
     event_log = EventLog(log_folder(settings))
+    known = _known_epoch(event_log, epoch)
     rows = 0
     with target.open("wb") as file:
-        for frame in event_log.events(_known_epoch(event_log, epoch)).frames():
+        for frame in event_log.events(known).frames():
             frame.write_csv(file, include_header=rows == 0)
             rows += frame.height
     return rows

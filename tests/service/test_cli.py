@@ -128,13 +128,16 @@ def test_a_second_pipeline_on_the_same_data_is_refused(rig: Rig, args: tuple[str
     assert rig.pipeline.running
 
 
-@pytest.mark.parametrize("args", [("rebuild",), ("export", "--csv", "x.csv")], ids=["rebuild", "export"])
-def test_a_log_that_is_not_there_is_said_in_one_sentence(rig: Rig, tmp_path: Path, args: tuple[str, ...]) -> None:
-    empty = tmp_path / "nothing"
+@pytest.mark.parametrize("name", ["rebuild", "export"])
+def test_a_log_that_is_not_there_is_said_in_one_sentence(rig: Rig, tmp_path: Path, name: str) -> None:
+    empty, earlier = tmp_path / "nothing", tmp_path / "earlier.csv"
+    earlier.write_text("of another day")
+    args = [name, "--csv", str(earlier)] if name == "export" else [name]
     epoch = rig.epoch()
     require_one_sentence(command(*args, env={**rig.env, "DATA_DIR": str(empty)}), str(empty))
     assert rig.epoch() == epoch
     assert len(rig.catalogue()["genres"]) == 3
+    assert earlier.read_text() == "of another day"
 
 
 def test_a_sentence_stays_in_one_line_when_it_goes_to_a_file(tmp_path: Path, rig: Rig) -> None:
