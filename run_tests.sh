@@ -7,11 +7,13 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 cd "$root"
 
-# On Debian as root (as in CI) the real servers are installed; elsewhere tests of a missing server are skipped.
+# On Debian as root (as in CI) the real servers and a browser are installed; elsewhere tests of a missing one are
+# skipped.
 install_servers() {
     local wanted=()
     [[ -x /usr/bin/redis-server ]] || wanted+=(redis-server)
     [[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ]] || wanted+=(rabbitmq-server)
+    [[ -x /usr/bin/chromium ]] || wanted+=(chromium fonts-dejavu-core)
     if [[ ${#wanted[@]} == 0 ]]; then return; fi
     if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
         echo "Not installed, so their tests are skipped: ${wanted[*]}"

@@ -24,7 +24,7 @@ from webapp.parts import EXTENSION, Site, wants_json
 from webapp.people import Person, load_secret
 from webapp.reaction_store import ReactionStore
 from webapp.services import ServiceDown, Services
-from webapp.texts import text
+from webapp.texts import NAMES, counted, description_of, genre_name, language, moment, number, text, title_of
 
 log = structlog.get_logger()
 
@@ -65,9 +65,19 @@ def create_app(settings: Settings, catalogue_path: Path) -> Flask:
 
 def _add_template_names(app: Flask) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.globals.update(t=text, static_version=_static_version(Path(app.root_path) / "static"))
-    # Error pages need it too, so it does not come from the views.
-    app.context_processor(lambda: {"person": Person.current()})
+    app.jinja_env.globals.update(
+        t=text,
+        counted=counted,
+        number=number,
+        moment=moment,
+        genre_name=genre_name,
+        title_of=title_of,
+        description_of=description_of,
+        languages=NAMES,
+        static_version=_static_version(Path(app.root_path) / "static"),
+    )
+    # Error pages need them too, so they do not come from the views.
+    app.context_processor(lambda: {"person": Person.current(), "language": language()})
 
 
 def _static_version(folder: Path) -> str:

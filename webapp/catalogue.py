@@ -9,21 +9,24 @@ import io
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
 from recsys.contract import ID_PATTERN, MAX_ID_CHARS
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 SHIPPED: Final = Path(__file__).resolve().parent / "data" / "catalogue.csv"
 REQUIRED: Final = ("movieId", "title", "genres")
-OPTIONAL: Final = ("type", "description")
+OPTIONAL: Final = ("type", "description", "title_ru", "description_ru")
+MOVIES, LINKS = "movies.csv", "links.csv"  # of a folder of MovieLens
+VALID_IMDB: Final = re.compile(r"[0-9]{1,10}")
 NO_GENRES: Final = "(no genres listed)"
 MAX_TITLE_CHARS: Final = 300
 MAX_DESCRIPTION_CHARS: Final = 2_000
@@ -51,6 +54,9 @@ class Film:
     genres: tuple[str, ...] = ()
     type: str = ""
     description: str = ""
+    title_ru: str = ""
+    description_ru: str = ""
+    imdb: str = ""  # digits of its number there
     known: bool = True  # False: the services know it, our catalogue does not
 
     @property
@@ -83,7 +89,7 @@ class Catalogue:
 
     @cached_property
     def _searchable(self) -> list[tuple[str, Film]]:
-        return [(_plain(f"{film.title} {film.year}"), film) for film in self.films.values()]
+        return [(_plain(f"{film.title} {film.year} {film.title_ru}"), film) for film in self.films.values()]
 
     def search(self, words: str, limit: int) -> list[Film]:
         """Films whose title and year hold every word, those that begin like the search first."""
@@ -105,54 +111,80 @@ def _plain(text: str) -> str:
 
 
 def read_catalogue(path: Path) -> Catalogue:
-    """Raises CatalogueError; single rows that are broken are skipped with a warning."""
+    """Of a CSV file, or of a folder of MovieLens; with links to IMDb if ``links.csv`` lies beside it.
+
+    Raises CatalogueError; single rows that are broken are skipped with a warning.
+    """
+    if path.is_dir():
+        path = path / MOVIES
+    catalogue = Catalogue()
+    for film in _read(path, REQUIRED, _film):
+        catalogue.films[film.id] = film
+    if (links := path.with_name(LINKS)).exists():
+        for item_id, imdb in _read(links, ("movieId", "imdbId"), _link):
+            if (found := catalogue.films.get(item_id)) is not None:
+                catalogue.films[item_id] = replace(found, imdb=imdb)
+    return catalogue
+
+
+def _read(path: Path, columns: Sequence[str], parse: Callable[[Mapping[str, str]], T]) -> list[T]:
+    """What ``parse`` makes of each row; a row for which it raises ValueError is skipped."""
     try:
         content = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise CatalogueError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise CatalogueError(f"{path} is not UTF-8 text") from error
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise CatalogueError(f"{path}, line {line}: this is not UTF-8 text") from error
     rows = csv.reader(io.StringIO(content, newline=""))
     try:
         header = [name.strip() for name in next(rows, [])]
-        if missing := [name for name in REQUIRED if name not in header]:
+        if missing := [name for name in columns if name not in header]:
             raise CatalogueError(f"{path}, line 1: the header lacks {', '.join(missing)}")
-        return _collect(path, header, ((rows.line_num, row) for row in rows if row))
+        return _collect(path, header, ((rows.line_num, row) for row in rows if row), parse)
     except csv.Error as error:
         raise CatalogueError(f"{path}, line {rows.line_num}: {error}") from error
 
 
-def _collect(path: Path, header: Sequence[str], rows: Iterable[tuple[int, list[str]]]) -> Catalogue:
-    catalogue = Catalogue()
+def _collect(
+    path: Path,
+    header: Sequence[str],
+    rows: Iterable[tuple[int, list[str]]],
+    parse: Callable[[Mapping[str, str]], T],
+) -> list[T]:
+    found: list[T] = []
     skipped = 0
     for line, row in rows:
-        problem, film = _parse(header, row)
-        if film is not None:
-            catalogue.films[film.id] = film
-            continue
-        skipped += 1
-        if skipped <= WARNINGS_LOGGED:
-            log.warning("row skipped", path=str(path), line=line, problem=problem)
+        try:
+            if len(row) != len(header):
+                raise ValueError(f"{len(row)} fields instead of {len(header)}")
+            found.append(parse({name: value.strip() for name, value in zip(header, row, strict=True)}))
+        except ValueError as problem:
+            skipped += 1
+            if skipped <= WARNINGS_LOGGED:
+                log.warning("row skipped", path=str(path), line=line, problem=str(problem))
     if skipped > WARNINGS_LOGGED:
         log.warning("rows skipped", path=str(path), count=skipped)
-    return catalogue
+    return found
 
 
-def _parse(header: Sequence[str], row: Sequence[str]) -> tuple[str, Film | None]:
-    """A film, or why the row is none."""
-    if len(row) != len(header):
-        return f"{len(row)} fields instead of {len(header)}", None
-    values = {name: value.strip() for name, value in zip(header, row, strict=True)}
+def _film(values: Mapping[str, str]) -> Film:
     if not is_id(values["movieId"]):
-        return f"movieId {values['movieId'][:40]!r} is not an id", None
+        raise ValueError(f"movieId {values['movieId'][:40]!r} is not an id")
     if "\n" in values["title"] or "\n" in values["genres"]:
-        return "a line break within title or genres, perhaps an unclosed quotation mark", None
+        raise ValueError("a line break within title or genres, perhaps an unclosed quotation mark")
     title, year = split_title(values["title"])
     if not title:
-        return "no title", None
-    kind, description = (values.get(name, "") for name in OPTIONAL)
+        raise ValueError("no title")
+    kind, description, title_ru, description_ru = (values.get(name, "")[:MAX_DESCRIPTION_CHARS] for name in OPTIONAL)
     genres = tuple(dict.fromkeys(split_genres(values["genres"])))
-    return "", Film(values["movieId"], title, year, genres, kind, description[:MAX_DESCRIPTION_CHARS])
+    return Film(values["movieId"], title, year, genres, kind, description, split_title(title_ru)[0], description_ru)
+
+
+def _link(values: Mapping[str, str]) -> tuple[str, str]:
+    if not VALID_IMDB.fullmatch(values["imdbId"]):
+        raise ValueError(f"imdbId {values['imdbId'][:40]!r} is no number")
+    return values["movieId"], values["imdbId"]
 
 
 def split_title(text: str) -> tuple[str, str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, cast
 
 from flask import current_app, request
 
 from webapp.catalogue import Catalogue, Film
+from webapp.gauges import Lags, Rate
 from webapp.people import Person
 from webapp.reaction_store import ReactionStore
 from webapp.reasons import Reason
@@ -22,13 +23,15 @@ class Site:
     catalogue: Catalogue
     services: Services
     reactions: ReactionStore
+    lags: Lags = field(default_factory=Lags)
+    rate: Rate = field(default_factory=Rate)
 
     def close(self) -> None:
         self.services.close()
         self.reactions.close()
 
     def my_reactions(self) -> dict[str, str]:
-        """Of the person of this request: item id → "like" or "dislike", latest first."""
+        """Of the person of this request: item id → "like", "dislike" or "hide", latest first."""
         return self.reactions.of(self.services.epoch(), Person.current().user_id)
 
 

@@ -49,7 +49,12 @@ class ReactionStore:
         return db
 
     def remember(self, epoch: int, user_id: str, item_id: str, action: str) -> None:
+        """An empty action: the reaction was taken back."""
         with self._lock:
+            if not action:
+                query = "DELETE FROM reactions WHERE epoch = ? AND user_id = ? AND item_id = ?"
+                self._db.execute(query, (epoch, user_id, item_id))
+                return
             self._db.execute(
                 "INSERT OR REPLACE INTO reactions VALUES (?, ?, ?, ?, ?)",
                 (epoch, user_id, item_id, action, time.time()),
@@ -60,7 +65,7 @@ class ReactionStore:
             self._writes += 1
 
     def of(self, epoch: int, user_id: str) -> dict[str, str]:
-        """Item id → "like" or "dislike", latest first."""
+        """Item id → "like", "dislike" or "hide", latest first."""
         query = "SELECT item_id, action FROM reactions WHERE epoch = ? AND user_id = ? ORDER BY at DESC"
         with self._lock:
             return dict(self._db.execute(query, (epoch, user_id)).fetchall())

@@ -1,4 +1,4 @@
-"""What visitors do: react, and start over as somebody new."""
+"""What visitors do: react, take it back, and start over as somebody new."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from webapp.catalogue import is_id
 from webapp.parts import this_site, wants_json
 from webapp.people import Person, new_user_id, require_token, switch_to
 from webapp.services import ServiceDown
+from webapp.texts import text, title_of
 
-ACTIONS: Final = ("like", "dislike")
+UNDO: Final = "undo"
+ACTIONS: Final = ("like", "dislike", "hide", UNDO)
 # A path of this site: two slashes, also with a control character between, would be another one's.
 OWN_PATH: Final = re.compile(r"/(?![/\\])[!-\[\]-~]{0,1000}")
-DRAIN_S: Final = 0.3  # the pipeline takes a reaction in within this time; app.js waits as long
+DRAIN_S: Final = 0.3  # the pipeline takes a reaction in within this time; site.js waits as long
 
 blueprint = Blueprint("reactions", __name__)
 blueprint.before_request(require_token)
@@ -25,23 +27,35 @@ blueprint.before_request(require_token)
 
 @blueprint.post("/react")
 def react() -> Response | dict[str, str]:
-    person, site = Person.current(), this_site()
     item_id, action = request.form.get("item_id", ""), request.form.get("action", "")
     if not is_id(item_id) or action not in ACTIONS:
         abort(400)
     try:
-        site.services.react(person.user_id, item_id, action)
+        _tell(item_id, action)
     except ServiceDown:
         if wants_json():
             raise
-        session["notice"] = "collector_down"
+        session["notice"] = text("collector_down")
         return redirect(_way_back(), 303)
-    site.reactions.remember(site.services.epoch(), person.user_id, item_id, action)
+    message = text(f"noted_{action}", title=title_of(this_site().catalogue.film(item_id)))
     if wants_json():
-        return {"status": "ok"}
-    session["notice"] = "noted"
+        return {"message": message}
+    session["notice"] = message[:200]
+    session["undo"] = "" if action == UNDO else item_id
     time.sleep(DRAIN_S)
     return redirect(_way_back(), 303)
+
+
+def _tell(item_id: str, action: str) -> None:
+    """Tell the collector, then remember. A reaction takes the place of an earlier one to the same film."""
+    person, site = Person.current(), this_site()
+    began = time.monotonic()
+    earlier = site.my_reactions().get(item_id, UNDO)
+    if action != earlier:
+        actions = [action] if UNDO in (action, earlier) else [UNDO, action]
+        site.services.react(person.user_id, item_id, actions)
+        site.reactions.remember(site.services.epoch(), person.user_id, item_id, "" if action == UNDO else action)
+        site.lags.reacted(person.user_id, began)
 
 
 @blueprint.post("/new-person")

@@ -1,44 +1,42 @@
-"""The web server: a thread per connection, stopped at once by SIGTERM and SIGINT."""
+"""The web server: waitress, stopped at once by SIGTERM and SIGINT."""
 
 from __future__ import annotations
 
 import signal
-import sys
 from types import FrameType
+from typing import Final
 
 import structlog
 from flask import Flask
-from werkzeug.serving import WSGIRequestHandler, make_server
+from waitress.server import create_server
 
 log = structlog.get_logger()
 
-
-class Handler(WSGIRequestHandler):
-    timeout = 20  # seconds without a byte before a connection is given up
-
-    def version_string(self) -> str:
-        return "webapp"
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Nothing: requests of the demo are not worth a line each."""
-
-    def log(self, type: str, message: str, *args: object) -> None:
-        # As a value, never as a template: the message holds what the client sent.
-        log.warning("http", kind=type, problem=(message % args if args else message)[:300].rstrip())
+THREADS: Final = 16  # a reaction may wait for the collector's patience: others go on
+MAX_BODY_BYTES: Final = 1_000_000  # refused before it is read; what forms may hold the application says
+SILENT_S: Final = 20  # without a byte before a connection is given up
 
 
 def serve(app: Flask, host: str, port: int) -> None:
     """Until a signal comes. OSError if the port cannot be had."""
-    server = make_server(host, port, app, threaded=True, request_handler=Handler)
+    server = create_server(
+        app,
+        host=host,
+        port=port,
+        threads=THREADS,
+        channel_timeout=SILENT_S,
+        max_request_body_size=MAX_BODY_BYTES,
+        ident="webapp",
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     log.info("listening", host=host, port=port)
     try:
-        server.serve_forever()
+        server.run()
     finally:
-        server.server_close()
+        server.close()
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    # Requests run in daemon threads, so this ends the process without waiting for them.
-    sys.exit(0)
+    # The server's loop takes this as its end: it waits a moment for requests under way and returns.
+    raise SystemExit(0)

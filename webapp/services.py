@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 from urllib.parse import quote, urlencode
@@ -15,7 +15,8 @@ from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 
 from recsys.settings import Settings
 
-TIMEOUT: Final = urllib3.Timeout(connect=0.5, read=2.0)
+CONNECT_S: Final = 0.5
+ANSWER_S: Final = 2.0
 CONNECTIONS: Final = 16
 EPOCH_KNOWN_S: Final = 1.0  # how long the epoch is believed before it is asked for again
 
@@ -47,6 +48,16 @@ class CatalogueState:
 
 
 @dataclass(frozen=True)
+class ServiceStatus:
+    rows: int  # of the event log
+    rows_in_lists: int  # of those, how many the published lists reflect
+    published_at: float | None  # Unix seconds
+    likes: int
+    dislikes: int
+    backends: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Health:
     status: int  # of the answer; 0 without one
     detail: str
@@ -60,8 +71,16 @@ class Services:
         host = "127.0.0.1" if settings.listen_host in ("", "0.0.0.0", "::") else settings.listen_host
         ports = {"collector": settings.collector_port, "recommendations": settings.recommendations_port}
         self.urls: Mapping[str, str] = {name: f"http://{host}:{port}" for name, port in ports.items()}
+        # The collector may try the broker again at the very end of its patience: it is given up later than that.
+        patience = {"collector": 2 * settings.publish_timeout_s + 1, "recommendations": ANSWER_S}
         self._pools = {
-            name: urllib3.HTTPConnectionPool(host, port, maxsize=CONNECTIONS, timeout=TIMEOUT, retries=False)
+            name: urllib3.HTTPConnectionPool(
+                host,
+                port,
+                maxsize=CONNECTIONS,
+                timeout=urllib3.Timeout(connect=CONNECT_S, read=patience[name]),
+                retries=False,
+            )
             for name, port in ports.items()
         }
         self._lock = threading.Lock()
@@ -108,8 +127,17 @@ class Services:
             self._epoch_asked_at = time.monotonic()
             return self._epoch
 
-    def react(self, user_id: str, item_id: str, action: str) -> None:
-        body = {"user_id": user_id, "item_ids": [item_id], "actions": [action]}
+    def status(self) -> ServiceStatus | None:
+        """None from a service that has no such page."""
+        body = self._get("/status")
+        try:
+            return None if body is None else _status(body)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ServiceDown("recommendations", f"unexpected answer: {body!r:.200}") from error
+
+    def react(self, user_id: str, item_id: str, actions: Sequence[str]) -> None:
+        """Say all this about the item, in this order."""
+        body = {"user_id": user_id, "item_ids": [item_id] * len(actions), "actions": list(actions)}
         status, answer = self._send("collector", "POST", "/interact", body)
         if status != 200:
             raise ServiceDown("collector", f"{status} {answer[:200]!r}")
@@ -168,6 +196,19 @@ class Services:
 def _segment(value: str) -> str:
     """As one segment of a path. Dots would be taken for "here" and "one up"."""
     return quote(value, safe="").replace(".", "%2E")
+
+
+def _status(body: Mapping[str, Any]) -> ServiceStatus:
+    events, refresh = body["log"], body["refresh"]
+    at = refresh["published_at"]
+    return ServiceStatus(
+        rows=int(events["rows"]),
+        rows_in_lists=int(refresh["rows"]),
+        published_at=None if at is None else float(at),
+        likes=int(events.get("likes", 0)),
+        dislikes=int(events.get("dislikes", 0)),
+        backends={str(name): str(url) for name, url in body["backends"].items()},
+    )
 
 
 def _ids(body: Mapping[str, Any]) -> list[str]:

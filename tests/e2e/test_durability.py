@@ -25,6 +25,7 @@ from recsys.stores.event_log import EventLog
 from recsys.user_state import DTYPE, MARKS
 from tests.conftest import missing
 from tests.servers import RabbitServer, RedisServer, System, redis_programs, wait_until
+from tests.service.rig import delete_queue
 
 ACTIONS = ["like", "dislike", "hide"]
 INTERACTIONS = 20_000
@@ -50,6 +51,7 @@ def system(request: pytest.FixtureRequest, own_redis: RedisServer, tmp_path: Pat
     broker_url = own_redis.url
     if request.param == "rabbitmq":
         rabbit: RabbitServer = request.getfixturevalue("rabbit_server")
+        delete_queue(rabbit.url)
         broker_url = rabbit.url
     with System(tmp_path / "system", own_redis.url, broker_url, CHECKPOINT_INTERVAL_S="0.5") as running:
         yield running

@@ -12,7 +12,7 @@ from tests.servers import System, wait_until
 from tests.webapp.conftest import settings_of, visited
 from tests.webapp.visitor import Visitor, items_in, reasons_in
 from webapp.catalogue import SHIPPED, read_catalogue
-from webapp.texts import text
+from webapp.texts import counted, text
 
 PAGES = ("/", "/cards", "/top", "/top?genre=Horror", "/item/2", "/search?q=night", "/reactions", "/status")
 HOSTILE = "<script>alert(1)</script>"
@@ -30,12 +30,12 @@ class TestForYou:
     def test_weighs_less_than_300_kb_with_its_posters(self, visitor: Visitor) -> None:
         page = visitor.get("/")
         parts = set(re.findall(r'(?:src|href)="(/(?:static|poster)/[^"]+)"', page.text))
-        assert len(parts) == 13
+        assert len(parts) == 15
         assert len(page.data) + sum(len(visitor.get(part).data) for part in parts) < 300_000
 
     def test_nothing_is_fetched_from_elsewhere(self, visitor: Visitor) -> None:
         for path in PAGES:
-            addresses = re.findall(r'(?:src|href|action)="([^"]*)"', visitor.get(path).text)
+            addresses = re.findall(r'\s(?:src|href|action)="([^"]*)"', visitor.get(path).text)
             assert [address for address in addresses if not re.match(r"/(?!/)|#", address)] == []
 
 
@@ -76,7 +76,7 @@ class TestSearch:
     def test_tells_that_there_is_more(self, visitor: Visitor) -> None:
         page = visitor.get("/search?q=the").text
         assert len(items_in(page)) == 30
-        assert text("search_more", count=30) in page
+        assert counted("search_more", 30) in page
 
     def test_what_was_typed_is_escaped(self, visitor: Visitor) -> None:
         page = visitor.get("/search", query_string={"q": f'"{HOSTILE}'}).text
@@ -120,6 +120,14 @@ class TestAnyPage:
         page = visitor.get("/status").text
         assert page.count(f"</span>{text('status_well')}</td>") == 2
         assert page.count("<td>500</td>") == 2
+        assert page.count(f"<td>{text('status_unknown')}</td>") <= 3  # what needs a reaction or a second look
+        assert "redis://" in page
+
+    def test_suggestions(self, visitor: Visitor) -> None:
+        found = visitor.get("/suggest?q=nosf").json
+        assert found == [{"title": "Nosferatu", "year": "1922", "url": "/item/2"}]
+        assert len(visitor.get("/suggest?q=the").json) == 8
+        assert visitor.get("/suggest?q=").json == visitor.get("/suggest?q=" + "x" * 5000).json == []
 
 
 def test_a_catalogue_of_others_is_escaped_and_may_lack_items(system: System, tmp_path: Path) -> None:

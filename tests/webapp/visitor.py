@@ -40,7 +40,7 @@ class Visitor:
 
 def items_in(page: str) -> list[str]:
     """Ids of the cards on a page, in order."""
-    return [html.unescape(item) for item in re.findall(r'name="item_id" value="([^"]*)"', page)]
+    return [html.unescape(item) for item in re.findall(r'name="item_id" value="([^"]*)"', page.split("</main>")[0])]
 
 
 def reasons_in(page: str) -> list[str]:

@@ -2,77 +2,91 @@
 "use strict";
 
 const DRAIN_MS = 300; // the pipeline takes a reaction in within this time
-const NOTICE_MS = 6000;
+const NOTICE_MS = 8000;
 const words = document.body.dataset;
-const notice = document.getElementById("notice");
 const recommended = document.getElementById("recommended");
+const notice = document.getElementById("notice");
+const noticeText = notice.querySelector("p");
+const undoForm = notice.querySelector("form");
+const seeLink = notice.querySelector("a");
 let underWay = 0;
 let refreshTimer = 0;
 let noticeTimer = 0;
 
-function say(message, link) {
-  clearTimeout(noticeTimer);
-  notice.textContent = message;
-  if (link) {
-    const anchor = document.createElement("a");
-    anchor.href = "/";
-    anchor.textContent = link;
-    notice.append(" ", anchor);
-  }
+function say(message) {
+  noticeText.textContent = message;
   notice.classList.add("shown");
-  noticeTimer = setTimeout(() => notice.classList.remove("shown"), NOTICE_MS);
+  hideNoticeLater();
+}
+
+function hideNoticeLater() {
+  clearTimeout(noticeTimer);
+  noticeTimer = setTimeout(() => {
+    if (notice.contains(document.activeElement)) hideNoticeLater();
+    else notice.classList.remove("shown");
+  }, NOTICE_MS);
+}
+
+function offerUndo(itemId) {
+  undoForm.elements.item_id.value = itemId;
+  undoForm.hidden = !itemId;
+}
+
+function formOf(itemId) {
+  return [...document.querySelectorAll("[data-react]")].find((form) => form.elements.item_id.value === itemId);
 }
 
 function show(form, action) {
   for (const button of form.querySelectorAll("button")) {
-    button.setAttribute("aria-pressed", String(button.value === action));
+    const pressed = button.dataset.action === action;
+    button.setAttribute("aria-pressed", String(pressed));
+    button.value = pressed ? "undo" : button.dataset.action;
+    form.closest(".card").classList.toggle(button.dataset.action, pressed);
   }
-  const card = form.closest(".card");
-  card.classList.toggle("like", action === "like");
-  card.classList.toggle("dislike", action === "dislike");
 }
 
 function shown(form) {
-  return form.querySelector('[aria-pressed="true"]')?.value ?? "";
+  return form.querySelector('[aria-pressed="true"]')?.dataset.action ?? "";
 }
 
-async function post(form, action) {
-  const body = new URLSearchParams(new FormData(form));
-  body.set("action", action);
-  let answer; // form.action would be the buttons of that name
+async function tell(itemId, action) {
+  const fields = { csrf_token: undoForm.elements.csrf_token.value, item_id: itemId, action };
   try {
-    answer = await fetch(form.getAttribute("action"), { method: "POST", body, headers: { Accept: "application/json" } });
+    const answer = await fetch(undoForm.getAttribute("action"), {
+      method: "POST",
+      body: new URLSearchParams(fields),
+      headers: { Accept: "application/json" },
+    });
+    const told = await answer.json().catch(() => ({}));
+    return { ok: answer.ok, message: told.message ?? words.siteDown };
   } catch {
-    return words.siteDown;
+    return { ok: false, message: words.siteDown };
   }
-  if (answer.ok) return "";
-  const told = await answer.json().catch(() => ({}));
-  return told.message ?? words.siteDown;
 }
 
-async function react(form, action) {
-  const before = shown(form);
-  if (action === before || form.dataset.busy) return;
-  form.dataset.busy = "yes";
+// Shown at once; taken back if the site could not keep it. An empty action takes the reaction back.
+async function react(itemId, action) {
+  const form = formOf(itemId);
+  const before = form ? shown(form) : "";
+  if (form?.dataset.busy) return;
+  if (form) {
+    form.dataset.busy = "yes";
+    show(form, action);
+  }
   underWay += 1;
   clearTimeout(refreshTimer);
-  show(form, action);
-  const problem = await post(form, action);
-  delete form.dataset.busy;
+  const answer = await tell(itemId, action || "undo");
   underWay -= 1;
-  if (problem) {
-    show(form, before);
-    say(problem);
-  } else if (recommended) {
-    form.closest(".card").dataset.counted = "yes";
-    say(words.choosing);
-  } else {
-    say(words.noted, words.see);
+  if (form) delete form.dataset.busy;
+  if (form && !answer.ok) show(form, before);
+  if (answer.ok) {
+    offerUndo(action && itemId);
+    if (recommended) recommended.dataset.changed = "yes";
   }
+  seeLink.hidden = Boolean(recommended) || !answer.ok;
+  say(answer.message);
   // Once the last of several quick reactions has been taken in.
-  if (recommended && !underWay && recommended.querySelector("[data-counted]")) {
-    refreshTimer = setTimeout(refresh, DRAIN_MS);
-  }
+  if (recommended?.dataset.changed && !underWay) refreshTimer = setTimeout(refresh, DRAIN_MS);
 }
 
 async function refresh() {
@@ -92,18 +106,28 @@ async function refresh() {
 }
 
 function replaceList(html) {
-  const hadFocus = recommended.contains(document.activeElement);
+  const focused = document.activeElement.closest("#recommended .card");
+  const place = [...recommended.querySelectorAll(".card")].indexOf(focused);
+  const byKeyboard = focused?.querySelector(":focus-visible");
+  const byReaction = recommended.dataset.changed;
+  delete recommended.dataset.changed;
   recommended.innerHTML = html; // from our own server, which escapes
   const heading = document.getElementById("list-heading");
-  if (hadFocus) heading.focus({ preventScroll: true });
-  if (recommended.getBoundingClientRect().top < 0) heading.scrollIntoView();
-  say(words.newList);
+  if (byKeyboard) recommended.querySelectorAll(".card h2 a")[place]?.focus();
+  else if (focused) heading.focus({ preventScroll: true });
+  if (!byKeyboard && recommended.getBoundingClientRect().top < 0) heading.scrollIntoView();
+  if (!byReaction) {
+    offerUndo("");
+    say(words.newList);
+  }
 }
 
 document.addEventListener("submit", (event) => {
-  if (!event.target.matches("[data-react]") || !event.submitter) return;
+  const form = event.target;
+  if (!event.submitter || !(form.matches("[data-react]") || form === undoForm)) return;
   event.preventDefault();
-  react(event.target, event.submitter.value);
+  const action = form === undoForm ? "" : event.submitter.dataset.action;
+  react(form.elements.item_id.value, form !== undoForm && action === shown(form) ? "" : action);
 });
 
 document.getElementById("others")?.addEventListener("click", (event) => {
@@ -111,3 +135,5 @@ document.getElementById("others")?.addEventListener("click", (event) => {
   event.preventDefault();
   refresh();
 });
+
+if (notice.classList.contains("shown")) hideNoticeLater();
