@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import typer
-from playwright.sync_api import Browser, Response, sync_playwright
+from playwright.sync_api import Browser, Error, Response, sync_playwright
 
 LIKES_PER_PERSON: Final = 10
 # From the press of the button to the first frame that shows the new list.
@@ -41,11 +41,15 @@ def measure(
     chromium: Annotated[Path, typer.Option()] = Path("/usr/bin/chromium"),
 ) -> None:
     """From like to changed list, weight of a page, time to first byte."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page_bytes, resources = weight(browser, url)
-        changes = like_films(browser, url, likes)
-        browser.close()
+    try:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+            page_bytes, resources = weight(browser, url)
+            changes = like_films(browser, url, likes)
+            browser.close()
+    except Error as error:
+        typer.echo(f"Not measured: {error.message.splitlines()[0]}. Is the web app at {url}, and is {chromium} there?")
+        raise typer.Exit(2) from error
     bytes_at = first_bytes(url, requests)
     print(f"like → changed list, {likes} likes: {quantiles(changes)}")
     print(f"For you with its {resources} resources: {page_bytes / 1000:.0f} KB, uncompressed")
