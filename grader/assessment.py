@@ -66,7 +66,7 @@ def assess(run: Run, profile_spec: str = "standard") -> Assessment:
         cards={name: score(measured, other) for name, other in PROFILES.items()},
         ladder=_ladder(run.facts["ladder"], profile, Rung("this service", "", measured, card, is_service=True)),
         breakdowns=breakdowns(run, seed),
-        faults=faults(run, profile, seed),
+        faults=faults(run, profile),
         warnings=warnings(run),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,9 +12,10 @@ import polars as pl
 
 from grader.metrics.intervals import Measured, of_ratios
 from grader.metrics.lists import NOTHING, Lists
+from grader.metrics.variety import catalogue_coverage, inter_user_diversity
 from grader.record import OTHER_SOURCES
 from grader.run import Run
-from grader.scoring import Profile, measure_lists, score
+from grader.scoring import Profile, quality_points, values_of_lists
 from grader.worlds.world import Bools
 
 LAST_NUMBER: Final = 6  # requests from this one on are counted together
@@ -104,7 +105,7 @@ def _by_source(run: Run) -> dict[str, Bools]:
     return {name: source == n for name, n in sorted(number.items())} | {OTHER_SOURCES: source == MOST_SOURCES}
 
 
-def faults(run: Run, profile: Profile, seed: int) -> list[Fault]:
+def faults(run: Run, profile: Profile) -> list[Fault]:
     """What spoiled lists, with the points that were lost by it."""
     lists, recs = run.lists, run.recs
     missing = np.maximum(lists.k - recs["returned"].to_numpy(), 0)
@@ -116,25 +117,25 @@ def faults(run: Run, profile: Profile, seed: int) -> list[Fault]:
         "repeated within the list": recs["repeated"].to_numpy(),
         "already shown to the user": ((lists.items != NOTHING) & ~lists.fresh).sum(axis=1),
     }
-    return [
-        Fault(name, int((w > 0).sum()), int(w.sum()), _points_lost(run, w > 0, profile, seed))
-        for name, w in wasted.items()
-    ]
+    lost = _points_lost(run, profile)
+    return [Fault(name, int((w > 0).sum()), int(w.sum()), lost(w > 0)) for name, w in wasted.items()]
 
 
-def _points_lost(run: Run, spoiled: Bools, profile: Profile, seed: int) -> float:
+def _points_lost(run: Run, profile: Profile) -> Callable[[Bools], float]:
     """By how much precision, nDCG and diversity of the other lists score higher; NaN if there are no others."""
-    if not spoiled.any():
-        return 0.0
-    if spoiled.all():
-        return float("nan")
-    whole = measure_lists(run.catalogue, run.lists, seed)
-    rest = measure_lists(run.catalogue, subset(run.lists, ~spoiled), seed)
-    rest |= {name: whole[name] for name in ("catalogue_coverage",)}
-    return max(0.0, score(rest, profile).quality.value - score(whole, profile).quality.value)
+    lists = run.lists
+    values = values_of_lists(run.catalogue, lists)
+    coverage = catalogue_coverage(lists.items, lists.n_items)
 
+    def points(chosen: Bools) -> float:
+        known = {name: value[chosen & ~np.isnan(value)] for name, value in values.items()}
+        means = {name: float(value.mean()) if len(value) else float("nan") for name, value in known.items()}
+        between = inter_user_diversity(lists.user[chosen], lists.items[chosen])
+        return quality_points({**means, "catalogue_coverage": coverage, "inter_user_diversity": between}, profile)
 
-def subset(lists: Lists, chosen: Bools) -> Lists:
-    """Only the lists chosen by the mask (lists,), judged as before."""
-    names: Sequence[str] = ("user", "number", "items", "fresh", "hits", "relevant", "remaining")
-    return Lists(**{name: getattr(lists, name)[chosen] for name in names}, n_items=lists.n_items)
+    def lost(spoiled: Bools) -> float:
+        if not spoiled.any():
+            return 0.0
+        return float("nan") if spoiled.all() else max(0.0, points(~spoiled) - points(np.ones(len(lists), bool)))
+
+    return lost

@@ -19,6 +19,9 @@ from grader.grade import GradeConfig, grade, require_health, set_stage
 from grader.honesty_command import honesty
 from grader.limits import broken, parse_limits
 from grader.options import (
+    EXIT_BROKEN,
+    EXIT_ERROR,
+    EXIT_INTERRUPTED,
     RUNS,
     Concurrency,
     Explain,
@@ -46,9 +49,6 @@ from grader.terminal import show
 from grader.worlds.spec import read_spec
 from grader.worlds_command import world
 
-EXIT_BROKEN: Final = 1
-EXIT_ERROR: Final = 2
-EXIT_INTERRUPTED: Final = 130
 REPORT_FILE: Final = "report.html"
 DEFAULTS: Final = GradeConfig()
 

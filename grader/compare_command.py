@@ -16,6 +16,7 @@ from grader.compare import Comparison, Difference, compare
 from grader.errors import GraderError
 from grader.grade import GradeConfig, Screen, grade, require_health, set_stage
 from grader.options import (
+    EXIT_INTERRUPTED,
     RUNS,
     Concurrency,
     Lists,
@@ -120,7 +121,8 @@ def complete(sides: Sequence[Address | list[Run]], configs: Sequence[GradeConfig
                     found.append(grade(stage, side, _Named(screen, f"{number} of {len(configs)}, {name}: ")))
                     save(found[-1], folder / f"{name.lower()}{number}")
                     if found[-1].facts["ended_early"]:
-                        raise GraderError(f"The comparison was ended early; its runs so far are in {folder}.")
+                        screen.say(f"The comparison was ended early; its runs so far are in {folder}.")
+                        raise typer.Exit(EXIT_INTERRUPTED)
     return runs
 
 

@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options, exit codes and folders that several commands share."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Annotated, Final
 
 import typer
 
+EXIT_BROKEN: Final = 1  # a limit or a check
+EXIT_ERROR: Final = 2
+EXIT_INTERRUPTED: Final = 130
 RUNS: Final = Path("grader-runs")
 
 RecsUrl = Annotated[str, typer.Option("--recs-url", help="serves /recs, /add_items, /cleanup, /healthcheck")]

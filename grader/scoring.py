@@ -19,9 +19,9 @@ Measurements = dict[str, Measured]
 PERCENTILES: Final = (50.0, 90.0, 95.0, 99.0)
 
 
-def measure_lists(catalogue: Catalogue, lists: Lists, seed: int) -> Measurements:
-    """Every metric of the lists, each with its repeats."""
-    per_list = {
+def values_of_lists(catalogue: Catalogue, lists: Lists) -> dict[str, np.ndarray]:
+    """Every metric that a single list has, (lists,) each; NaN where it is not defined."""
+    return {
         "precision": precision(lists.hits),
         "hits_per_list": hits_per_list(lists.hits),
         "hit_rate": hit_rate(lists.hits),
@@ -31,9 +31,14 @@ def measure_lists(catalogue: Catalogue, lists: Lists, seed: int) -> Measurements
         "share_of_genres": variety.share_of_genres(lists.items, catalogue.genres),
         "novelty_bits": variety.novelty(lists.items, catalogue.opinions, catalogue.n_users),
     }
-    means = of_means(lists.user, np.column_stack(list(per_list.values())), seed)
+
+
+def measure_lists(catalogue: Catalogue, lists: Lists, seed: int) -> Measurements:
+    """Every metric of the lists, each with its repeats."""
+    values = values_of_lists(catalogue, lists)
+    means = of_means(lists.user, np.column_stack(list(values.values())), seed)
     wholes = dict(zip(WHOLES, of_wholes(*_wholes(lists, seed), seed), strict=True))
-    return dict(zip(per_list, means, strict=True)) | wholes
+    return dict(zip(values, means, strict=True)) | wholes
 
 
 WHOLES: Final = ("catalogue_coverage", "inter_user_diversity", "exposure_gini")
@@ -150,6 +155,11 @@ class ScoreCard:
     @property
     def latency_counts(self) -> bool:
         return self.quality.value >= LATENCY_COUNTS_FROM
+
+
+def quality_points(values: Mapping[str, float], profile: Profile) -> float:
+    """Points of the four rows up to 40, from metrics without repeats."""
+    return float(sum(row.of(np.array(values[_reading(profile, row)])) for row in CARD))
 
 
 def score(measurements: Measurements, profile: Profile) -> ScoreCard:

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 
 class ProgressScreen:
-    """A line for each part of the work; the part before is complete when the next one begins."""
+    """A line for each part of the work; the part before is over when the next one begins."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
@@ -32,6 +32,9 @@ class ProgressScreen:
             self._complete()
         self._progress.stop()
 
+    def say(self, text: str) -> None:
+        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     def begin(self, what: str, total: int | None = None) -> None:
         if what == self._what:
             return
@@ -44,6 +47,6 @@ class ProgressScreen:
             self._progress.advance(self._progress.task_ids[-1], steps)
 
     def _complete(self) -> None:
-        if self._progress.task_ids:
-            last = self._progress.tasks[-1]
-            self._progress.update(last.id, total=last.total or 1, completed=last.total or 1)
+        """What has no steps is done; of what has, as many are done as were told."""
+        if self._progress.task_ids and (last := self._progress.tasks[-1]).total is None:
+            self._progress.update(last.id, total=1, completed=1)

@@ -66,7 +66,7 @@ class Plan:
 
 def plan_traffic(n_users: int, config: TrafficConfig, seed: int) -> Plan:
     """Every user comes once, a part of them again so that ``lists_per_user`` is reached on average."""
-    rng = np.random.default_rng([seed, 1])
+    rng = _rng(seed)
     user = _visitors(n_users, config.lists_per_user / LISTS_PER_VISIT, rng)
     patterns = np.array(list(PATTERNS))[rng.choice(len(PATTERNS), len(user), p=list(PATTERNS.values()))]
     pauses = [_pauses(len(pattern), config, rng) for pattern in patterns]
@@ -81,6 +81,15 @@ def plan_traffic(n_users: int, config: TrafficConfig, seed: int) -> Plan:
         looks=np.frombuffer("".join(patterns[order]).encode(), dtype="S1") == LOOK.encode(),
         pause_s=np.concatenate([pauses[visit] for visit in order]),
     )
+
+
+def first_visits(n_users: int, seed: int) -> Ints:
+    """(users,): everybody in the order of their first visits, in the plans of any config with this seed."""
+    return _rng(seed).permutation(n_users).astype(np.int32)  # the first that a plan draws
+
+
+def _rng(seed: int) -> np.random.Generator:
+    return np.random.default_rng([seed, 1])
 
 
 def _visitors(n_users: int, visits_per_user: float, rng: np.random.Generator) -> Ints:

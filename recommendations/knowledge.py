@@ -57,10 +57,9 @@ def build_view(catalogue: Catalogue, artifacts: Artifacts | None) -> View:
     if artifacts is not None and (len(artifacts.mean), len(artifacts.genre_rate)) == genres.shape:
         return View.of(artifacts.mean, artifacts.sd, artifacts.order.astype(np.int64), genres, DEFAULT)
     n = len(genres)
-    likes, dislikes, exposures = (
-        np.zeros(n, np.float32) if artifacts is None else _padded(getattr(artifacts, name), n)
-        for name in ("likes", "dislikes", "exposures")
-    )
+    nothing = np.zeros(0, np.float32)
+    counts = (nothing,) * 3 if artifacts is None else (artifacts.likes, artifacts.dislikes, artifacts.exposures)
+    likes, dislikes, exposures = (_padded(values, n) for values in counts)
     posterior = like_rates(likes, dislikes, exposures, genres)
     # Equal rates in an order that has nothing to do with that of the catalogue.
     order = np.lexsort((np.random.default_rng(n).permutation(n), -posterior.mean))

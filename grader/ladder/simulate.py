@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from grader.metrics.lists import NOTHING
 from grader.session import opinions_of
 from grader.traffic import Plan
 from grader.worlds.world import Ints, World
+
+TOLD_EVERY: Final = 500  # steps
 
 
 class Recommender(Protocol):
@@ -35,7 +37,7 @@ def simulate(
     last: dict[int, list[int]] = {}
     lists = np.full((len(plan.lists), k), NOTHING, np.int32)
     number = 0
-    for done, step in enumerate(plan.order.tolist()):
+    for done, step in enumerate(plan.order.tolist(), start=1):
         user = int(plan.step_user[step])
         if plan.looks[step]:
             items = last[user] = list(recommender.recommend(user, shown[user], k))
@@ -45,6 +47,7 @@ def simulate(
         else:
             opinions = opinions_of(world, user, last[user])
             recommender.react(user, last[user], [opinions.get(item, False) for item in last[user]])
-        if done % 500 == 499:
-            stepped(500)
+        if done % TOLD_EVERY == 0:
+            stepped(TOLD_EVERY)
+    stepped(len(plan.order) % TOLD_EVERY)
     return lists

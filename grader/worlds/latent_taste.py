@@ -20,9 +20,10 @@ TOLERANCE: Final = 1e-3  # of the expected number of opinions
 class LatentTaste:
     """Every user's weight for choosing an item, and log odds of liking a chosen one.
 
-    log_weight (items,): how much an item draws everybody. features (items, d) and tastes (users, d): their product is
-    what an item draws a user more or less than others. item_logit (items,), user_logit (users,) and like_taste times
-    that product: the log odds of a like. n_opinions (users,): how many items a user chooses.
+    log_weight (eras, items): how much an item draws everybody. features (items, d) and tastes (users, d): their product
+    is what an item draws a user more or less than others. item_logit (eras, items), user_logit (users,) and like_taste
+    times that product: the log odds of a like. era (users,): which rows of the former two hold for the user.
+    n_opinions (users,): how many items a user chooses.
     """
 
     log_weight: Floats
@@ -30,6 +31,7 @@ class LatentTaste:
     tastes: Floats
     item_logit: Floats
     user_logit: Floats
+    era: Ints
     like_taste: float
     n_opinions: Ints
 
@@ -40,17 +42,18 @@ class LatentTaste:
         replacement, 1 - exp(-t * weight) with t such that the chances add up to that number, to a thousandth (Rosén
         1972); so a row adds up to the likes to expect of the user.
         """
-        out = np.empty((len(users), len(self.log_weight)), dtype=np.float32)
+        out = np.empty((len(users), len(self.features)), dtype=np.float32)
         for start in range(0, len(users), CHUNK):
             self._like_probability(users[start : start + CHUNK], out[start : start + CHUNK])
         return out
 
     def _like_probability(self, users: Ints, out: Floats) -> None:
         own = self._own(users)
-        weight = np.exp(self.log_weight + own)
+        era = self.era[users]
+        weight = np.exp(self.log_weight[era] + own)
         _arrived(weight, _race_length(weight, self.n_opinions[users]), out)
         own *= self.like_taste
-        own += self.item_logit
+        own += self.item_logit[era]
         own += self.user_logit[users, None]
         out *= sigmoid(own)
 
@@ -61,12 +64,13 @@ class LatentTaste:
         without replacement with chances proportional to the weights (Efraimidis, Spirakis 2006).
         """
         own = self._own(users)
+        era = self.era[users]
         arrival = rng.standard_exponential(own.shape, dtype=np.float32)
-        arrival *= np.exp(-self.log_weight - own)
+        arrival *= np.exp(-self.log_weight[era] - own)
         lengths = self.n_opinions[users]
         items = np.concatenate([_first(row, n) for row, n in zip(arrival, lengths, strict=True)])
         rows = np.repeat(np.arange(len(users)), lengths)
-        return items, self.item_logit[items] + self.user_logit[users[rows]] + self.like_taste * own[rows, items]
+        return items, self.item_logit[era[rows], items] + self.user_logit[users[rows]] + self.like_taste * own[rows, items]
 
     def _own(self, users: Ints) -> Floats:
         own: Floats = self.tastes[users] @ self.features.T

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from grader.traffic import first_visits
 from grader.worlds.genres import GENRE_SHARES
 from grader.worlds.latent_taste import CHUNK, LatentTaste, shift_to_mean, sigmoid
 from grader.worlds.synthetic_config import SyntheticConfig
@@ -23,16 +24,18 @@ Doubles = NDArray[np.float64]
 GENRES_PER_ITEM: Final = (0.29, 0.34, 0.24, 0.10, 0.03)
 # What each random stream is for, so that a change of one leaves the others as they are.
 ITEMS, USERS, OPINIONS, LIKES = range(4)
+CHANGE: Final = 7  # those between are of other modules
 
 
 def synthetic_world(config: SyntheticConfig, seed: int) -> World:
     """A world of ``config``, the same for the same seed. Its ``taste`` is a LatentTaste.
 
-    Default size: see docs/worlds.md for time and memory. A user has opinions on at most half the items.
+    Default size: see docs/worlds.md for time and memory. A user has opinions on at most half the items. The users after
+    the change are those who come later in the plans of the same seed.
     """
     rng = np.random.default_rng([seed, ITEMS])
     genres = _genres(config, rng)
-    taste = _taste(config, genres, rng, np.random.default_rng([seed, USERS]))
+    taste = _changed(_taste(config, genres, rng, np.random.default_rng([seed, USERS])), config, seed)
     chunks = list(_chunks(config.users))
     rngs = [np.random.default_rng([seed, OPINIONS, number]) for number in range(len(chunks))]
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:  # numpy works outside the lock
@@ -71,14 +74,29 @@ def _taste(config: SyntheticConfig, genres: Bools, item_rng: Rng, user_rng: Rng)
     factors = _unit(item_rng.standard_normal((config.items, config.factors)))
     spreads = [config.genre_taste] * config.genres + [config.factor_taste] * config.factors
     return LatentTaste(
-        log_weight=log_weight.astype(np.float32),
+        log_weight=log_weight.astype(np.float32)[None],
         features=np.hstack([_unit(genres), factors]).astype(np.float32),
         tastes=(user_rng.standard_normal((config.users, len(spreads))) * spreads).astype(np.float32),
-        item_logit=_item_logit(config, log_weight, item_rng).astype(np.float32),
+        item_logit=_item_logit(config, log_weight, item_rng).astype(np.float32)[None],
         user_logit=(config.like_user * user_rng.standard_normal(config.users)).astype(np.float32),
+        era=np.zeros(config.users, dtype=np.int32),
         like_taste=config.like_taste,
         n_opinions=_n_opinions(config, user_rng),
     )
+
+
+def _changed(taste: LatentTaste, config: SyntheticConfig, seed: int) -> LatentTaste:
+    """The same with a second era, in which some items have swapped popularity and quality.
+
+    It is that of the half of the users who come later; of an odd number the smaller half.
+    """
+    rng = np.random.default_rng([seed, CHANGE])
+    some = rng.permutation(config.items)[: round(config.change * config.items)]
+    whose = np.tile(np.arange(config.items), (2, 1))  # of which item each has the popularity, era by era
+    whose[1, some] = rng.permutation(some)
+    era = np.zeros(config.users, dtype=np.int32)
+    era[first_visits(config.users, seed)[(config.users + 1) // 2 :]] = 1
+    return replace(taste, log_weight=taste.log_weight[0, whose], item_logit=taste.item_logit[0, whose], era=era)
 
 
 def _log_weight(config: SyntheticConfig, rng: Rng) -> Doubles:

@@ -49,6 +49,7 @@ class SyntheticConfig:
     like_popularity: float = 0.3  # logit per log weight: how much better popular items are liked
     like_item: float = 0.5  # logit: quality beyond popularity
     like_user: float = 1.3  # logit: some users like most things, some few
+    change: float = 0.0  # share of the items that swap popularity and quality when half the users have come
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -57,6 +58,7 @@ class SyntheticConfig:
         self._check(self.items >= 2 and self.users >= 1, "it needs at least 2 items and 1 user")
         self._check(self.genres <= len(GENRE_SHARES), f"genres must be from 0 to {len(GENRE_SHARES)}")
         self._check(self.no_genre <= 1, "no_genre is a share from 0 to 1")
+        self._check(self.change <= 1, "change is a share from 0 to 1")
         self._check(0 < self.like_share < 1, "like_share must be above 0 and below 1")
         self._check(self.opinions > 0, "opinions must be above 0, or nobody likes anything")
         self._check(self.popularity_head > 0, "popularity_head must be above 0")

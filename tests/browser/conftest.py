@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,21 +13,12 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.conftest import missing
-from tests.servers import RedisServer, Service, System, free_port
-from tests.webapp.conftest import add_catalogue
+from tests.servers import Service, System, free_port
+from tests.webapp.conftest import system as system
 
 CHROMIUM = Path("/usr/bin/chromium")
 PATIENCE_MS = 10_000
 NewPage = Callable[..., Page]
-
-
-@pytest.fixture(scope="session")
-def system(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    prefix = f"test_{uuid.uuid4().hex[:12]}"
-    folder = tmp_path_factory.mktemp("browser")
-    with System(folder, redis_server.url, redis_server.url, KEY_PREFIX=prefix, REDIS_TIMEOUT_S="20") as running:
-        add_catalogue(running)
-        yield running
 
 
 @pytest.fixture(scope="session")

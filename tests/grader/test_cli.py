@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -19,13 +20,14 @@ from grader.cli import main
 from grader.errors import GraderError
 from grader.grade import Silence, put_through
 from grader.run import load
+from grader.screen import ProgressScreen
 from grader.service import Address
 from grader.terminal import show
 from tests.grader.runs import asked, run_of
 from tests.grader.services import InOrder, serving, serving_apart
 from tests.grader.stages import staged
 from tests.grader.worlds import world_of
-from tests.servers import ROOT, free_port
+from tests.servers import ROOT, free_port, wait_until
 
 QUICK = ["--world", "tiny", "--users", "20", "--lists", "3.1", "--speed", "1000", "--no-ladder", "--no-lag"]
 Command = Callable[..., tuple[int, str, str]]
@@ -264,3 +266,34 @@ def test_names_given_by_others_are_shown_as_they_are() -> None:
     show(console, run, assess(run))
     text = console.export_text()
     assert all(name in text for name in ("[Sci-Fi]", "[/Drama]", "[bold]ranked", "[/explore]"))
+
+
+@pytest.mark.parametrize("name", ["run", "compare"])
+def test_ctrl_c_keeps_what_was_done(tmp_path: Path, name: str) -> None:
+    """A real signal to a real process, as soon as the service has shown some lists."""
+    service = InOrder()
+    with serving_apart(service) as address:
+        urls = [address.recs_url, address.interact_url]
+        sides = at(address.recs_url) if name == "run" else [",".join(urls)] * 2
+        options = ["--world", "tiny", "--rate", "20", "--output", str(tmp_path)]
+        words = [sys.executable, "-m", "grader", name, *sides, *options, *["--no-ladder"] * (name == "run")]
+        with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            wait_until(lambda: len(service.events) > 10, 60, "lists are shown")
+            process.send_signal(signal.SIGINT)
+            output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "ended early" in " ".join((output + errors).split())
+    run = load(tmp_path if name == "run" else tmp_path / "a1")
+    assert run.facts["ended_early"]
+    assert 5 < run.recs.height < len(run.catalogue.genres) * 2
+
+
+def test_progress_never_shows_more_than_was_done() -> None:
+    output = io.StringIO()
+    with ProgressScreen(Console(file=output, width=120)) as screen:
+        screen.begin("building")
+        screen.begin("visits", 10)
+        screen.advance(4)
+    assert "1/1" in output.getvalue()
+    assert "4/10" in output.getvalue()
+    assert "10/10" not in output.getvalue()

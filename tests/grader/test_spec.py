@@ -32,6 +32,10 @@ def test_synthetic_takes_numbers_by_name() -> None:
     assert (world.parameters["spec"], world.parameters["seed"]) == (world.name, 1)
 
 
+def test_synthetic_takes_a_change() -> None:
+    assert open_world("synthetic:change=0.5", seed=0, users=20).parameters["change"] == 0.5
+
+
 def test_users_of_a_generated_world_are_as_many_as_asked_for() -> None:
     assert open_world("tiny", seed=0, users=7).n_users == 7
     assert open_world("tiny:users=5", seed=0, users=300).n_users == 300
@@ -84,6 +88,8 @@ def test_the_same_spec_and_seed_give_the_same_world() -> None:
         ("synthetic:genres=19", ["from 0 to 18"]),
         ("synthetic:no_genre=2", ["no_genre"]),
         ("synthetic:like_share=1", ["like_share"]),
+        ("synthetic:change=1.5", ["change is a share from 0 to 1"]),
+        ("synthetic:change=-0.5", ["change=-0.5", "from 0 on"]),
         ("synthetic:opinions_median=18", ["opinions_min must be below opinions_median"]),
         ("synthetic:opinions_mean=64", ["opinions_median"]),
     ],

@@ -10,21 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grader.traffic import LISTS_PER_VISIT, PATTERNS, Plan, TrafficConfig, plan_traffic
+from grader.traffic import LISTS_PER_VISIT, PATTERNS, Plan, TrafficConfig, first_visits, plan_traffic
 
 FAST = settings(deadline=None, max_examples=40)
-PLANS = st.builds(
-    plan_traffic,
-    st.integers(1, 60),
-    st.builds(
-        TrafficConfig,
-        requests_per_s=st.floats(1, 1000),
-        concurrency=st.integers(1, 20),
-        long_pause_share=st.floats(0, 1),
-        lists_per_user=st.floats(1, 12),
-    ),
-    st.integers(0, 5),
+CONFIGS = st.builds(
+    TrafficConfig,
+    requests_per_s=st.floats(1, 1000),
+    concurrency=st.integers(1, 20),
+    long_pause_share=st.floats(0, 1),
+    lists_per_user=st.floats(1, 12),
 )
+PLANS = st.builds(plan_traffic, st.integers(1, 60), CONFIGS, st.integers(0, 5))
 
 
 def steps_of(plan: Plan) -> list[range]:
@@ -58,6 +54,13 @@ def test_every_user_comes_as_often_as_wanted(visits_per_user: float, expected: d
     visits = Counter(plan.user.tolist())
     assert set(visits) == set(range(40))
     assert Counter(visits.values()) == expected
+
+
+@FAST
+@given(st.integers(1, 60), CONFIGS, st.integers(0, 5))
+def test_the_order_of_first_visits_is_known_without_the_plan(n_users: int, config: TrafficConfig, seed: int) -> None:
+    came = plan_traffic(n_users, config, seed).user.tolist()
+    assert first_visits(n_users, seed).tolist() == list(dict.fromkeys(came))
 
 
 @FAST

@@ -10,11 +10,26 @@ import pytest
 
 from tests.conftest import missing
 from tests.servers import RABBIT_PROGRAM, RabbitServer, RedisServer, redis_programs
+from tests.service.rig import Rig
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("system")
+
+
+@pytest.fixture(scope="module")
+def system(folder: Path, redis_server: RedisServer) -> Iterator[Rig]:
+    """Everything on one Redis, for all tests of a module."""
+    with Rig(folder, redis_server.url, redis_server.url) as made:
+        yield made
+
+
+@pytest.fixture
+def rig(system: Rig) -> Rig:
+    """The system of the module, emptied."""
+    system.cleanup()
+    return system
 
 
 @pytest.fixture(scope="module")

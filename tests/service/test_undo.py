@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from recsys.artifacts import Artifacts
 from recsys.stores.redis_state import RedisState
 from recsys.user_state import DISLIKE, LIKE, SHOWN
-from tests.servers import RedisServer
 from tests.service.rig import Rig, ids
 
 ITEMS = ids("item", 6)
-
-
-@pytest.fixture(scope="module")
-def system(folder: Path, redis_server: RedisServer) -> Iterator[Rig]:
-    with Rig(folder, redis_server.url, redis_server.url) as made:
-        yield made
-
-
-@pytest.fixture
-def rig(system: Rig) -> Rig:
-    system.cleanup()
-    return system
 
 
 def say(rig: Rig, user: str, *told: tuple[str, str]) -> None:
