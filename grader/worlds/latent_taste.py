@@ -70,7 +70,8 @@ class LatentTaste:
         lengths = self.n_opinions[users]
         items = np.concatenate([_first(row, n) for row, n in zip(arrival, lengths, strict=True)])
         rows = np.repeat(np.arange(len(users)), lengths)
-        return items, self.item_logit[era[rows], items] + self.user_logit[users[rows]] + self.like_taste * own[rows, items]
+        logit = self.item_logit[era[rows], items] + self.user_logit[users[rows]] + self.like_taste * own[rows, items]
+        return items, logit
 
     def _own(self, users: Ints) -> Floats:
         own: Floats = self.tastes[users] @ self.features.T
