@@ -77,10 +77,15 @@ class Stage:
     ladder: list[dict[str, object]]
 
 
+def usual_lists(world: World) -> float:
+    """Lists per user unless somebody asks for another number."""
+    return LISTS_OF_FEW_USERS if world.n_users < FEW_USERS else LISTS_PER_VISIT
+
+
 def set_stage(config: GradeConfig, screen: Screen) -> Stage:
     screen.begin(f"building the world {config.world}")
     world = open_world(config.world, config.seed, config.users)
-    lists = config.lists_per_user or (LISTS_OF_FEW_USERS if world.n_users < FEW_USERS else LISTS_PER_VISIT)
+    lists = config.lists_per_user or usual_lists(world)
     traffic = TrafficConfig(config.requests_per_s, config.concurrency, lists_per_user=lists)
     plan = plan_traffic(world.n_users, traffic, config.seed)
     return Stage(replace(config, lists_per_user=lists), world, plan, _climb(config, world, plan, screen))

@@ -75,7 +75,18 @@ async def recs(run: Run) -> list[Figure]:
             await run.broker.empty(system.redis, system.settings.key_prefix)
 
         detail = f"{ITEMS:,} items, {USERS_WARM:,} users with {LISTS_SHOWN} lists shown and {K} reactions"
-        return await _compare(run, "/recs", RECS, ours, theirs, restore, detail)
+        figures = await _compare(run, "/recs", RECS, ours, theirs, restore, detail)
+        return [*figures, await _choice(system.settings.recommendations_port)]
+
+
+async def _choice(port: int) -> Figure:
+    async with open_pools(port) as (pool,):
+        status, answer = await pool.send(call("GET", "/metrics"))
+        require_ok(status, answer)
+    metrics = dict(line.rsplit(" ", 1) for line in answer.decode().splitlines() if not line.startswith("#"))
+    seconds, lists = (float(metrics[f"list_choice_seconds_{name}"]) for name in ("sum", "count"))
+    detail = f"mean of {lists:,.0f} lists: candidates, taste, rank and diversity, without reading or writing state"
+    return Figure("/recs time to choose a list", seconds / lists * 1e6, "µs", detail=detail)
 
 
 async def interact(run: Run) -> list[Figure]:

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-import numpy as np
 from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi import Path as PathParameter
 from fastapi.responses import Response
@@ -16,6 +15,7 @@ from recommendations.impressions import ImpressionRecorder
 from recommendations.knowledge import Knowledge
 from recommendations.recommender import Recommender
 from recsys.contract import DEFAULT_K, ID_PATTERN, MAX_ID_CHARS, MAX_K, AddItems, RecsRequest
+from recsys.ranking.similar import nearest
 from recsys.settings import Settings, masked
 from recsys.stores.connect import open_broker, open_state
 from recsys.web import add_web_basics, body_schema, health, parse_body, parse_parameters
@@ -31,7 +31,7 @@ Id = Annotated[str, PathParameter(max_length=MAX_ID_CHARS, pattern=ID_PATTERN)]
 def create_app(settings: Settings) -> FastAPI:
     state, broker = open_state(settings), open_broker(settings)
     impressions = ImpressionRecorder(broker, settings.impression_flush_ms / 1000)
-    recommender = Recommender(state, impressions, settings.seed)
+    recommender = Recommender(state, impressions, settings.ranking, settings.seed)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -68,7 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
     # the rest of the path, so that one with a slash gets an answer that names the field.
     app.add_route("/recs/{user_id:rest}", recs, methods=["GET"])
 
-    @app.get("/similar/{item_id:rest}", summary="Items nearest to this one by their published vectors")
+    @app.get("/similar/{item_id:rest}", summary="Items like this one, by genres and by who likes them")
     async def similar(item_id: Id, k: K = DEFAULT_K) -> dict[str, Any]:
         known = await recommender.knowledge()
         position = known.catalogue.index.get(item_id)
@@ -99,6 +99,7 @@ def create_app(settings: Settings) -> FastAPI:
         return {
             "epoch": known.epoch,
             "items": len(known.catalogue),
+            "profile": settings.ranking_profile,
             "log": {"rows": counters.pop("applied", 0), **counters},
             "refresh": {
                 "rows": 0 if known.artifacts is None else known.artifacts.rows,
@@ -115,10 +116,12 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _nearest(known: Knowledge, position: int, k: int) -> list[str]:
-    """Ids by cosine to the item, nearest first; equals by like rate. Empty until its vector is published."""
-    if known.artifacts is None or position >= len(known.artifacts.vectors):
+    """Ids by similarity to the item, most similar first; equals by like rate. Empty until its vector is published.
+
+    Similarity is (1 - blend) times the cosine of their genres plus blend times that of their loadings in the factor
+    model, which is 0 where an item has none: the more right the model proves, the more it counts.
+    """
+    made = known.artifacts
+    if made is None or position >= len(made.vectors):
         return []
-    cosine = known.artifacts.vectors @ known.artifacts.vectors[position]
-    cosine[position] = -np.inf
-    order = np.lexsort((-known.artifacts.mean, -cosine))[: min(k, len(cosine) - 1)]
-    return [known.catalogue.ids[p] for p in order]
+    return [known.catalogue.ids[p] for p in nearest(made.vectors, made.loadings, made.mean, position, k, made.blend)]

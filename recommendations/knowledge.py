@@ -10,14 +10,18 @@ import numpy as np
 
 from recsys.artifacts import Artifacts
 from recsys.catalogue import Catalogue
-from recsys.ranking.choose import DEFAULT, View
-from recsys.ranking.posterior import Floats, like_rates
+from recsys.ranking.choose import View
+from recsys.ranking.exploration import explore_share
+from recsys.ranking.posterior import Floats, like_rates, of_new_items
+from recsys.ranking.profiles import Ranking
+from recsys.user_state import Indices
 
 
 @dataclass
 class Knowledge:
     """Epoch 0 with an empty catalogue is a worker that has not reached its store yet."""
 
+    ranking: Ranking
     epoch: int = 0
     catalogue: Catalogue = field(default_factory=Catalogue)
     artifacts: Artifacts | None = None
@@ -34,7 +38,7 @@ class Knowledge:
         """The view of exactly this catalogue and these artifacts, built when first needed."""
         key = (len(self.catalogue.history), self.version)
         if self._view is None or self._view[0] != key:
-            self._view = (key, build_view(self.catalogue, self.artifacts))
+            self._view = (key, build_view(self.catalogue, self.artifacts, self.ranking))
         return self._view[1]
 
     def fits(self, artifacts: Artifacts | None) -> bool:
@@ -51,20 +55,31 @@ class Knowledge:
         return self._ids_json
 
 
-def build_view(catalogue: Catalogue, artifacts: Artifacts | None) -> View:
-    """The published statistics, extended by the prior for items that are newer than they."""
+def build_view(catalogue: Catalogue, artifacts: Artifacts | None, ranking: Ranking) -> View:
+    """The published statistics, extended by what is expected of items that are newer than they."""
     genres = catalogue.genres()
-    if artifacts is not None and (len(artifacts.mean), len(artifacts.genre_rate)) == genres.shape:
-        return View.of(artifacts.mean, artifacts.sd, artifacts.order.astype(np.int64), genres, DEFAULT)
     n = len(genres)
-    nothing = np.zeros(0, np.float32)
-    counts = (nothing,) * 3 if artifacts is None else (artifacts.likes, artifacts.dislikes, artifacts.exposures)
-    likes, dislikes, exposures = (_padded(values, n) for values in counts)
-    posterior = like_rates(likes, dislikes, exposures, genres)
-    # Equal rates in an order that has nothing to do with that of the catalogue.
-    order = np.lexsort((np.random.default_rng(n).permutation(n), -posterior.mean))
-    return View.of(posterior.mean, posterior.sd, order, genres, DEFAULT)
+    if artifacts is None:
+        nothing = np.zeros(n, np.float32)
+        prior = like_rates(nothing, nothing, nothing, genres, ranking.posterior)
+        share = explore_share(nothing, ranking.explore)
+        return View.of(prior.mean, prior.sd, _order(prior.mean), genres, ranking.choose, explore_share=share)
+    # Genres that are newer than the artifacts say nothing yet.
+    new = genres[len(artifacts.mean) :, : len(artifacts.genre_rate)]
+    mean = np.append(artifacts.mean, of_new_items(new, artifacts.genre_rate, artifacts.base_rate))
+    return View.of(
+        mean,
+        np.append(artifacts.sd, of_new_items(new, artifacts.genre_sd, artifacts.base_sd)),
+        _order(mean) if len(new) else artifacts.order.astype(np.int64),
+        genres,
+        ranking.choose,
+        loadings=np.pad(artifacts.loadings, ((0, len(new)), (0, 0))),
+        genre_variance=artifacts.genre_variance,
+        blend=artifacts.blend,
+        explore_share=artifacts.explore_share,
+    )
 
 
-def _padded(values: Floats, n: int) -> Floats:
-    return np.pad(values, (0, n - len(values)))
+def _order(mean: Floats) -> Indices:
+    """Best first; equal rates in an order that has nothing to do with that of the catalogue."""
+    return np.lexsort((np.random.default_rng(len(mean)).permutation(len(mean)), -mean))

@@ -9,14 +9,15 @@ from typing import Final
 
 import numpy as np
 import structlog
-from prometheus_client import Counter
+from prometheus_client import Counter, Summary
 
 from recommendations.impressions import ImpressionRecorder
 from recommendations.knowledge import Knowledge
 from recommendations.randomness import RequestRandom
 from recsys.batching import Batcher
 from recsys.contract import AddItems
-from recsys.ranking.choose import DEFAULT, Choice, choose
+from recsys.ranking.choose import Choice, choose
+from recsys.ranking.profiles import Ranking
 from recsys.stores.ports import EpochOver, Page, StoreError, StoreUnavailable
 from recsys.stores.redis_state import RedisState
 from recsys.user_state import SHOWN, UserState, compacted, encode
@@ -24,6 +25,7 @@ from recsys.user_state import SHOWN, UserState, compacted, encode
 log = structlog.get_logger()
 
 FROM_MEMORY: Final = Counter("lists_from_memory_total", "lists served without the user's state: Redis was away")
+CHOICE_S: Final = Summary("list_choice_seconds", "time to choose one list from what is known, without any waiting")
 SPARE_CARDS: Final = 4  # offered beyond the explore places, as the user may have seen some
 COMPACT_ABOVE: Final = 1_000  # codes beyond twice the catalogue before a user's state is rewritten
 
@@ -45,12 +47,13 @@ class Answer:
 class Recommender:
     """One worker's view of the system. All workers give the same answers from the same state."""
 
-    def __init__(self, store: RedisState, impressions: ImpressionRecorder, seed: int) -> None:
+    def __init__(self, store: RedisState, impressions: ImpressionRecorder, ranking: Ranking, seed: int) -> None:
         self._store = store
         self._impressions = impressions
+        self._ranking = ranking
         self._seed = seed
         self._random = RequestRandom(seed)
-        self._known = Knowledge()
+        self._known = Knowledge(ranking)
         self._syncing = asyncio.Lock()
         self._loading: asyncio.Task[None] | None = None
         self._compacting: set[asyncio.Task[None]] = set()
@@ -80,7 +83,8 @@ class Recommender:
     async def _serve_round(self, requests: Mapping[int, Request]) -> dict[int, Answer]:
         """Answers to all requests but those of users whose state moved on meanwhile: they are chosen anew."""
         users = list(dict.fromkeys(request.user_id for request in requests.values()))
-        places = sum(_explore_places(request.k) + SPARE_CARDS for request in requests.values())
+        view = self._known.view
+        places = sum(view.explore_places(request.k) + SPARE_CARDS for request in requests.values())
         known, page = await self._open_page(users, places - len(self._known.hand))
         known.hand.extend(page.cards)
         before = dict(zip(users, page.codes, strict=True))
@@ -118,9 +122,10 @@ class Recommender:
     def _choose(self, known: Knowledge, user_id: str, k: int, codes: bytes) -> Choice:
         rng = self._random.of(user_id, len(codes))
         hand = known.hand
-        offered = [hand.popleft() for _ in range(min(_explore_places(k) + SPARE_CARDS, len(hand)))]
+        offered = [hand.popleft() for _ in range(min(known.view.explore_places(k) + SPARE_CARDS, len(hand)))]
         cards = [known.catalogue.index[card] for card in offered]
-        choice = choose(known.view, UserState(codes), k, cards, rng)
+        with CHOICE_S.time():
+            choice = choose(known.view, UserState(codes), k, cards, rng, self._ranking.choose)
         hand.extendleft(card for card, p in zip(offered, cards, strict=True) if p not in choice.positions)
         return choice
 
@@ -166,7 +171,7 @@ class Recommender:
         async with self._syncing:
             if self._known.epoch != epoch:
                 # The artifacts first: the catalogue read after them holds every item that they are about.
-                fresh = Knowledge(epoch, artifacts=await self._store.fetch(epoch))
+                fresh = Knowledge(self._ranking, epoch, artifacts=await self._store.fetch(epoch))
                 for chunk in await self._store.since(epoch, 0):
                     fresh.catalogue.extend(chunk)
                 if not fresh.fits(fresh.artifacts):
@@ -237,7 +242,3 @@ class Recommender:
             return f"degraded: {error}"
         await self._open_page((), 0)
         return "ok"
-
-
-def _explore_places(k: int) -> int:
-    return round(k * DEFAULT.explore_share)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from recsys.ranking.posterior import Floats
 
 TOP_LIST_SIZE = 100
+FLOATS = ("base_rate", "base_sd", "explore_share", "genre_variance", "blend")
 
 
 @dataclass(frozen=True)
@@ -20,14 +21,17 @@ class Artifacts:
 
     version: str  # equal versions hold equal contents, within an epoch
     rows: int  # rows of the event log they reflect
-    likes: Floats  # (n,) time-decayed
-    dislikes: Floats  # (n,) time-decayed
-    exposures: Floats  # (n,) time-decayed impressions, or reactions where there were more of those
     mean: Floats  # (n,) posterior like rate
     sd: Floats  # (n,) its standard deviation
     order: NDArray[np.int32]  # (n,) positions by mean, best first
-    genre_rate: Floats  # (g,)
-    base_rate: float
+    genre_rate: Floats  # (g,) like rate of an item of this genre that was never shown
+    genre_sd: Floats  # (g,) its standard deviation
+    base_rate: float  # the same of one without genres
+    base_sd: float
+    explore_share: float  # of a list's places, for the cards of the deck
+    loadings: Floats  # (n, f) of the factor model
+    genre_variance: float  # of its tastes for genres
+    blend: float  # how far to follow it, 0 to 1
     top: NDArray[np.int32]  # (1 + g, TOP_LIST_SIZE) positions, padded with -1: over all items, then of each genre
     vectors: Floats  # (n, d) item vectors, rows of length 1 or 0
 
@@ -49,8 +53,8 @@ def unpack(blob: bytes, vectors: bytes) -> Artifacts:
     values = _loaded(blob) | _loaded(vectors)
     if values.keys() != {f.name for f in fields(Artifacts)}:
         raise ValueError(f"artifacts with the fields {sorted(values)}")
-    values |= {"version": str(values["version"]), "rows": int(values["rows"]), "base_rate": float(values["base_rate"])}
-    return Artifacts(**values)
+    scalars = {"version": str, "rows": int, **dict.fromkeys(FLOATS, float)}
+    return Artifacts(**values | {name: kind(values[name]) for name, kind in scalars.items()})
 
 
 def _saved(**arrays: Any) -> bytes:

@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from recsys.ranking.profiles import PROFILES, Ranking, ranking
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 DEFAULT_DATA_DIR: Final = ROOT / "data"
@@ -37,6 +39,7 @@ class Settings(BaseSettings):
     recommendations_workers: int = Field(1, gt=0, description="processes of the recommendations service")
 
     refresh_interval_s: float = Field(2.0, gt=0, description="seconds between two publications of artifacts")
+    taste_interval_s: float = Field(10.0, gt=0, description="seconds between two rounds of learning tastes")
     drain_batch_messages: int = Field(5_000, gt=0, description="a drained batch closes at this many messages")
     drain_linger_ms: int = Field(50, ge=0, description="or this long after its first message, in milliseconds")
     checkpoint_interval_s: float = Field(30.0, gt=0, description="seconds between two saved checkpoints of the counts")
@@ -44,13 +47,32 @@ class Settings(BaseSettings):
 
     redis_timeout_s: float = Field(2.0, gt=0, description="longest wait for an answer of the state's Redis, seconds")
     publish_timeout_s: float = Field(3.0, gt=0, description="longest wait for the broker, also of /interact, seconds")
-    impression_flush_ms: int = Field(100, gt=0, description="impressions reach the broker at most this much later")
+    impression_flush_ms: int = Field(50, gt=0, description="impressions reach the broker at most this much later")
     max_body_mib: int = Field(64, gt=0, description="larger request bodies get a 413")
     cors_origins: str = Field("*", description="origins that browsers may call the collector from, comma separated")
 
+    ranking_profile: str = Field("balanced", description=f"what lists aim at: {', '.join(PROFILES)}")
+    ranking_without: str = Field("", description="components of the ranking to leave out, comma separated: ablations")
     seed: int = Field(0, ge=0, description="seed of all randomness in rankings")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
     log_json: bool = Field(False, description="one JSON object per log line instead of text")
+
+    @field_validator("ranking_profile")
+    @classmethod
+    def _known_profile(cls, profile: str) -> str:
+        ranking(profile)
+        return profile
+
+    @field_validator("ranking_without")
+    @classmethod
+    def _known_components(cls, without: str) -> str:
+        ranking("balanced", without)
+        return without
+
+    @property
+    def ranking(self) -> Ranking:
+        """Every constant of the recommender, by profile and components left out."""
+        return ranking(self.ranking_profile, self.ranking_without)
 
 
 def masked(url: str) -> str:

@@ -43,6 +43,19 @@ class UserState:
         found: Indices = self.indices[self.marks == mark]
         return found
 
+    def answered(self, places: int) -> Indices:
+        """Distinct positions, ascending, that were reacted to or among the ``places`` shown last before a reaction."""
+        shown = np.flatnonzero(self.marks == SHOWN)
+        reacted = np.flatnonzero(self.marks != SHOWN)
+        # How many were shown before each reaction; of these the last ones were in front of the user.
+        before = np.unique(np.searchsorted(shown, reacted))
+        looked = np.zeros(len(shown) + 1, dtype=np.int64)
+        np.add.at(looked, np.maximum(before - places, 0), 1)
+        np.add.at(looked, before, -1)
+        seen = shown[np.cumsum(looked[:-1]) > 0]
+        answered: Indices = np.unique(self.indices[np.concatenate([seen, reacted])])
+        return answered
+
 
 def _undone(indices: Indices, marks: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
     """The marks (n,) with every undo, and what it voids, turned into SHOWN."""

@@ -1,4 +1,4 @@
-"""Time-decayed counts of likes, dislikes and impressions of every item, kept up to date row by row."""
+"""Time-decayed counts of likes, dislikes, impressions and answered impressions of every item, row by row."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from recsys.ranking.posterior import Floats
 from recsys.stores.event_log import commit_file
+from regular_pipeline.slates import Slates
 
-KINDS: Final = ("like", "dislike", "impression")
+KINDS: Final = ("like", "dislike", "impression", "answered")  # the last: impressions in slates that were answered
 DAY_S: Final = 86_400.0
 # Weights grow by powers of two; far below float64's 2**1023 they are scaled back by an exact power of two.
 RESCALE_AT: Final = 500
@@ -26,11 +27,14 @@ class Counts:
     were cut into batches, so a replay of the log gives the same numbers to the last bit.
     """
 
+    slates: Slates  # fed by ``add``; a copy has none
+
     def __init__(self, half_life_days: float) -> None:
         self.half_life_s = half_life_days * DAY_S
         self.rows = 0
         self.origin: float | None = None  # receipt of the first row, Unix seconds
         self.latest = 0.0  # newest receipt, Unix seconds
+        self.slates = Slates()
         self._shift = 0
         self._sums = np.zeros((len(KINDS), 0))
 
@@ -43,6 +47,7 @@ class Counts:
     def add(self, rows: pl.DataFrame) -> None:
         """Rows of the event log that follow those already added. Rows of unknown items only advance ``rows``."""
         self.rows += rows.height
+        answered = self.slates.add(rows)
         known = rows.filter(pl.col("item_index") >= 0)
         if known.height == 0:
             return
@@ -58,9 +63,11 @@ class Counts:
             known = known.with_columns(kind=pl.when(kind="undo").then("source").otherwise("kind"))
             received = known.select(pl.coalesce("undone_at", "received_at")).to_series().to_numpy()
         weights = np.where(undo, -1, 1) * self._weights(received)
-        for row, kind in enumerate(KINDS):
+        for row, kind in enumerate(KINDS[:-1]):
             chosen = (known["kind"] == kind).to_numpy()
             np.add.at(self._sums[row], index[chosen], weights[chosen])
+        if len(answered.index):
+            np.add.at(self._sums[-1], answered.index, self._weights(answered.received_at))
 
     def _weights(self, received: NDArray[np.float64]) -> NDArray[np.float64]:
         assert self.origin is not None
@@ -72,24 +79,33 @@ class Counts:
         weights: NDArray[np.float64] = np.ldexp(np.exp2(ages - whole), exponents)
         return weights
 
-    def decayed(self) -> tuple[Floats, Floats, Floats]:
-        """Likes, dislikes and exposures (n,), as of the newest row.
+    def decayed(self) -> tuple[Floats, Floats, Floats, Floats]:
+        """Likes, dislikes, impressions and answered impressions (n,), as of the newest row.
 
-        Exposures are impressions, or reactions where there were more of those.
+        An item was seen at least as often as it was reacted to: where there were more reactions than impressions, or
+        than answered ones, these are as many as the reactions.
         """
         scale = 1.0 if self.origin is None else 1 / float(self._weights(np.array([self.latest]))[0])
-        likes, dislikes, impressions = np.maximum(self._sums, 0) * scale  # an undo may leave a rounding error
-        exposures = np.maximum(impressions, likes + dislikes)
-        return likes.astype(np.float32), dislikes.astype(np.float32), exposures.astype(np.float32)
+        likes, dislikes, impressions, answered = np.maximum(self._sums, 0) * scale  # undos may leave rounding errors
+        reactions = likes + dislikes
+        impressions, answered = np.maximum(impressions, reactions), np.maximum(answered, reactions)
+        return (
+            likes.astype(np.float32),
+            dislikes.astype(np.float32),
+            impressions.astype(np.float32),
+            answered.astype(np.float32),
+        )
 
     def copy(self) -> Counts:
-        other = Counts(self.half_life_s / DAY_S)
+        """These counts as they are now, to read and to save. It has no slates, so nothing can be added to it."""
+        other = Counts.__new__(Counts)
         other.__dict__.update(self.__dict__)
+        del other.slates
         other._sums = self._sums.copy()
         return other
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint, whole or not at all."""
+        """Write a checkpoint, whole or not at all. The slates are not in it: ``EpochWork`` reads them from the log."""
         temporary = path.with_suffix(".tmp")
         origin = np.nan if self.origin is None else self.origin
         scalars = np.array([self.half_life_s, self.rows, origin, self.latest, self._shift])
@@ -99,14 +115,18 @@ class Counts:
 
     @classmethod
     def load(cls, path: Path, half_life_days: float) -> Counts:
-        """The checkpoint at ``path``; empty counts if there is none or it was made with another half-life."""
+        """The checkpoint at ``path``, without slates; empty counts if there is none or it is of another make.
+
+        That is, made with another half-life or by a version that counted other kinds.
+        """
         counts = cls(half_life_days)
         if not path.exists():
             return counts
         with np.load(path) as saved:
             half_life_s, rows, origin, latest, shift = saved["scalars"].tolist()
-            if half_life_s == counts.half_life_s:
+            sums = saved["sums"]
+            if half_life_s == counts.half_life_s and len(sums) == len(KINDS):
                 counts.rows, counts.latest, counts._shift = int(rows), latest, int(shift)
                 counts.origin = None if np.isnan(origin) else origin
-                counts._sums = saved["sums"]
+                counts._sums = sums
         return counts

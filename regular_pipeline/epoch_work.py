@@ -8,10 +8,12 @@ import polars as pl
 
 from recsys.catalogue import Catalogue
 from recsys.contract import CATALOGUE_SCHEMA, ItemRecord
+from recsys.ranking.taste import TasteModel
 from recsys.stores.event_log import EventLog
 from recsys.stores.ports import CatalogueStore, Ledger
 from regular_pipeline.counts import Counts
 from regular_pipeline.drain import REACTIONS, codes_of, counters_of
+from regular_pipeline.slates import Slates
 
 # Rows whose effects are applied in one step; bounds the size of one command to Redis.
 APPLY_ROWS = 20_000
@@ -31,12 +33,24 @@ class EpochWork:
         self.counts = Counts.load(self.checkpoint, half_life_days)
         if self.counts.rows > self.events.rows or not use_checkpoint:
             self.counts = Counts(half_life_days)
-        for rows in self.events.frames(self.counts.rows):
-            self.counts.add(rows)
+        self._catch_up()
         self.settled = False  # whether the state is known to reflect every logged row
         self.published = ""  # version of the artifacts in force
         self.vectors_done = 0  # records of the catalogue history whose vectors are stored
         self.vector_dimensions = 0
+        self.taste: TasteModel | None = None  # what was learned so far; after a restart it is learned anew
+        self.deck: set[str] = set()  # the cards of the deck when it was made last
+
+    def _catch_up(self) -> None:
+        """Add the rows beyond the checkpoint, after the slates have seen what they remember of those before it."""
+        counted = self.counts.rows
+        row = max(counted - self.counts.slates.remembered, 0)
+        self.counts.slates = Slates(row)
+        for rows in self.events.frames(row):
+            before = max(counted - row, 0)
+            self.counts.slates.add(rows.head(before))
+            self.counts.add(rows.slice(before))
+            row += rows.height
 
     async def read_catalogue(self, store: CatalogueStore) -> None:
         """Replay what is new in the shared catalogue log and mirror it on disk."""

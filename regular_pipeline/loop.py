@@ -11,7 +11,6 @@ from typing import Final
 import numpy as np
 import polars as pl
 import structlog
-from numpy.typing import NDArray
 
 from recsys.contract import Interaction, Slate
 from recsys.settings import Settings
@@ -30,12 +29,13 @@ from regular_pipeline.drain import (
     with_undone,
 )
 from regular_pipeline.epoch_work import EpochWork
-from regular_pipeline.refresh import Snapshot, compute, top_lists, unknown_items
+from regular_pipeline.refresh import Refreshed, Snapshot, compute, learn_taste, top_lists
 from regular_pipeline.vectors import VectorMirror
 
 log = structlog.get_logger()
 
 IDLE_WAIT_S: Final = 0.2  # how long a drain waits for a first message before it looks at epoch and catalogue again
+LEAST_CARDS: Final = 1_000  # in a new deck; more when more were dealt since the last one
 RETRY_S: Final = (0.1, 5.0)  # first and longest pause after a failure
 
 
@@ -55,6 +55,8 @@ class Pipeline:
         self._work: EpochWork | None = None
         self._beginning = asyncio.Lock()
         self._last_checkpoint = time.monotonic()
+        self._last_lesson = -settings.taste_interval_s
+        self._ranking = settings.ranking
         self._rng = np.random.default_rng(settings.seed)
 
     async def start(self) -> None:
@@ -137,28 +139,48 @@ class Pipeline:
     async def refresh(self) -> None:
         """Publish new artifacts if anything changed, keep the deck filled, and do the log's housekeeping."""
         work = await self.current_work()
-        snapshot = Snapshot.take(work.epoch, work.catalogue, work.counts)
+        snapshot = Snapshot.take(work.epoch, work.catalogue, work.counts, work.taste, self._ranking)
         version = snapshot.version(self._settings.seed)
         if version != work.published and len(snapshot.genres):
-            artifacts = await asyncio.to_thread(compute, snapshot, self._settings.seed)
-            await self._state.publish(work.epoch, artifacts, top_lists(artifacts, work.catalogue))
+            refreshed = await asyncio.to_thread(compute, snapshot, self._settings.seed)
+            await self._state.publish(work.epoch, refreshed.artifacts, top_lists(refreshed.artifacts, work.catalogue))
             work.published = version
-            await self._fill_deck(work, artifacts.exposures)
+            await fill_deck(self._state, work, snapshot, refreshed, self._rng)
+            await self._learn_taste(work, snapshot, refreshed)
         self._vectors.follow(work)
         await asyncio.to_thread(work.events.merge_small)
         await self._save_checkpoint(work, snapshot)
 
-    async def _fill_deck(self, work: EpochWork, exposures: NDArray[np.float32]) -> None:
-        """An empty deck is no harm: its places go to ranked items until there is something unknown again."""
-        cards = unknown_items(exposures, self._rng)
-        if len(cards) and not await self._state.deck_size(work.epoch):
-            await self._state.add_cards(work.epoch, [work.catalogue.ids[p] for p in cards])
+    async def _learn_taste(self, work: EpochWork, snapshot: Snapshot, refreshed: Refreshed) -> None:
+        now = time.monotonic()
+        if not self._ranking.factors or now - self._last_lesson < self._settings.taste_interval_s:
+            return
+        self._last_lesson = now
+        lessons = work.counts.slates.lessons()
+        rates = refreshed.posterior.mean
+        work.taste = await asyncio.to_thread(learn_taste, snapshot, lessons, rates, self._settings.seed)
 
     async def _save_checkpoint(self, work: EpochWork, snapshot: Snapshot) -> None:
         now = time.monotonic()
         if now - self._last_checkpoint >= self._settings.checkpoint_interval_s:
             await asyncio.to_thread(snapshot.counts.save, work.checkpoint)
             self._last_checkpoint = now
+
+
+async def fill_deck(
+    state: RedisState, work: EpochWork, snapshot: Snapshot, refreshed: Refreshed, rng: np.random.Generator
+) -> None:
+    """Deal anew by what is known now. An empty deck is no harm: its places go to ranked items.
+
+    Cards that were dealt since the last time are on their way to somebody, so they are left out once.
+    """
+    dealt = work.deck.difference(await state.deck(work.epoch)) if work.deck else set()
+    size = max(LEAST_CARDS, 3 * len(dealt))
+    ids = work.catalogue.ids
+    cards = [ids[position] for position in refreshed.deck(snapshot, size + len(dealt), rng)]
+    cards = [card for card in cards if card not in dealt][:size]
+    await state.deal(work.epoch, cards)
+    work.deck = set(cards)
 
 
 def _append(folder: PartFolder, rows: pl.DataFrame) -> pl.DataFrame:

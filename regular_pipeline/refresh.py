@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,15 +12,19 @@ from numpy.typing import NDArray
 from recsys.artifacts import TOP_LIST_SIZE, Artifacts
 from recsys.catalogue import Catalogue
 from recsys.ranking.diversity import unit_genres
-from recsys.ranking.posterior import like_rates
+from recsys.ranking.exploration import deck, explore_share
+from recsys.ranking.posterior import Floats, Posterior, like_rates, unanswered_weight
+from recsys.ranking.profiles import Ranking
+from recsys.ranking.taste import Lessons, TasteModel, learn
 from recsys.ranking.toplists import Order, Positions, fair_top, genre_tops
+from recsys.user_state import DISLIKE, LIKE
+from regular_pipeline import slates
 from regular_pipeline.counts import Counts
 
 # Names of the published lists; a genre may have any name, so those of genres have a prefix.
 ALL_ITEMS: Final = "all"
 GENRE_PREFIX: Final = "genre:"
 MIN_DIMENSIONS: Final = 8
-LEAST_EXPOSURES: Final = 0.5  # time-decayed: what was shown once comes back to the deck after one half-life
 
 
 @dataclass(frozen=True)
@@ -30,39 +35,84 @@ class Snapshot:
     records: int  # of the catalogue log
     genres: NDArray[np.bool_]
     counts: Counts
+    slates: tuple[int, int, int]  # remembered: all, those with a reaction, and how many reactions these have
+    taste: TasteModel
+    ranking: Ranking
 
     @classmethod
-    def take(cls, epoch: int, catalogue: Catalogue, counts: Counts) -> Snapshot:
+    def take(
+        cls,
+        epoch: int,
+        catalogue: Catalogue,
+        counts: Counts,
+        taste: TasteModel | None = None,
+        ranking: Ranking = Ranking(),  # noqa: B008  # frozen
+    ) -> Snapshot:
         counts.resize(len(catalogue))
-        return cls(epoch, len(catalogue.history), catalogue.genres(), counts.copy())
+        n = len(catalogue)
+        taste = (taste or TasteModel.untrained(n, ranking.taste)).resized(n)
+        totals = counts.slates.totals()
+        return cls(epoch, len(catalogue.history), catalogue.genres(), counts.copy(), totals, taste, ranking)
 
     def version(self, seed: int) -> str:
         """Everything that the artifacts depend on; begins with the rows of the log that they reflect."""
-        return f"{self.counts.rows}.{self.records}.{self.counts.half_life_s:g}.{seed}"
+        taste = self.taste
+        learned = f"{taste.agreement} {taste.power} {taste.genre_variance} {self.ranking} {self.slates}"
+        digest = hashlib.blake2b(taste.loadings.tobytes() + learned.encode(), digest_size=8).hexdigest()
+        return f"{self.counts.rows}.{self.records}.{self.counts.half_life_s:g}.{seed}.{digest}"
 
 
-def compute(snapshot: Snapshot, seed: int) -> Artifacts:
+@dataclass(frozen=True)
+class Refreshed:
+    """What was computed: what is published, and what the deck is made of."""
+
+    artifacts: Artifacts
+    posterior: Posterior
+    impressions: Floats
+
+    def deck(self, snapshot: Snapshot, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Positions of up to ``size`` cards, the most promising first."""
+        return deck(self.posterior, self.impressions, snapshot.slates[0], size, rng, snapshot.ranking.explore)
+
+
+def compute(snapshot: Snapshot, seed: int) -> Refreshed:
     """All artifacts. Items of equal like rate are in an order drawn from (seed, epoch), not the catalogue's."""
-    genres = snapshot.genres
-    likes, dislikes, exposures = snapshot.counts.decayed()
-    posterior = like_rates(likes, dislikes, exposures, genres)
+    genres, ranking, taste = snapshot.genres, snapshot.ranking, snapshot.taste
+    likes, dislikes, impressions, answered = snapshot.counts.decayed()
+    weight = np.float32(unanswered_weight(*snapshot.slates) if ranking.answers else 1.0)
+    exposures = answered + weight * (impressions - answered)
+    posterior = like_rates(likes, dislikes, exposures, genres, ranking.posterior)
     tie_break = np.random.default_rng([seed, snapshot.epoch]).permutation(len(genres))
     order = np.lexsort((tie_break, -posterior.mean)).astype(np.int32)
     lists = [fair_top(order, genres, TOP_LIST_SIZE), *genre_tops(order, genres, TOP_LIST_SIZE)]
-    return Artifacts(
+    artifacts = Artifacts(
         version=snapshot.version(seed),
         rows=snapshot.counts.rows,
-        likes=likes,
-        dislikes=dislikes,
-        exposures=exposures,
         mean=posterior.mean,
         sd=posterior.sd,
         order=order,
         genre_rate=posterior.genre_rate,
+        genre_sd=posterior.genre_sd,
         base_rate=posterior.base_rate,
+        base_sd=posterior.base_sd,
+        explore_share=explore_share(impressions, ranking.explore),
+        loadings=taste.loadings,
+        genre_variance=taste.genre_variance,
+        blend=taste.blend(ranking.taste) if ranking.factors else 0.0,
         top=_padded(lists),
         vectors=content_vectors(genres),
     )
+    return Refreshed(artifacts, posterior, impressions)
+
+
+def learn_taste(snapshot: Snapshot, answered: slates.Lessons, rates: Floats, seed: int) -> TasteModel:
+    """The snapshot's taste model, gone on with what was logged since."""
+    config = snapshot.ranking.taste
+    worth = np.zeros(3, np.float32)
+    worth[LIKE], worth[DISLIKE] = 1.0, config.dislike
+    lessons = Lessons(answered.user, answered.item, worth[answered.outcome], answered.slate)
+    rng = np.random.default_rng([seed, snapshot.epoch])
+    return learn(snapshot.taste, lessons, rates, unit_genres(snapshot.genres), rng, config)
 
 
 def content_vectors(genres: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -70,16 +120,6 @@ def content_vectors(genres: NDArray[np.bool_]) -> NDArray[np.float32]:
     unit = unit_genres(genres)
     dimensions = max(MIN_DIMENSIONS, 1 << max(unit.shape[1] - 1, 0).bit_length())
     return np.pad(unit, ((0, 0), (0, dimensions - unit.shape[1])))
-
-
-def unknown_items(exposures: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Positions of what hardly anybody was shown lately, the least exposed first, equals in random order.
-
-    These are the cards of the exploration deck. Items that were shown once need no more places of their own: what is
-    uncertain about them is part of their rank.
-    """
-    order: NDArray[np.int64] = np.lexsort((rng.random(len(exposures)), exposures))
-    return order[: np.count_nonzero(exposures < LEAST_EXPOSURES)]
 
 
 def top_lists(artifacts: Artifacts, catalogue: Catalogue) -> dict[str, list[str]]:

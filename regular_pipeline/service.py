@@ -18,8 +18,8 @@ from recsys.stores.ports import StoreMisconfigured
 from recsys.stores.redis_state import RedisState
 from regular_pipeline.drain import EVERYTHING
 from regular_pipeline.epoch_work import EpochWork
-from regular_pipeline.loop import Pipeline
-from regular_pipeline.refresh import Snapshot, compute, top_lists, unknown_items
+from regular_pipeline.loop import Pipeline, fill_deck
+from regular_pipeline.refresh import Snapshot, compute, top_lists
 from regular_pipeline.vectors import VectorMirror
 
 log = structlog.get_logger()
@@ -75,11 +75,10 @@ async def _rebuild(settings: Settings, event_log: EventLog, state: RedisState, e
     await state.restore(epoch)
     await work.restore_catalogue(state)
     await work.settle(state, EVERYTHING)
-    snapshot = Snapshot.take(epoch, work.catalogue, work.counts)
-    artifacts = await asyncio.to_thread(compute, snapshot, settings.seed)
-    await state.publish(epoch, artifacts, top_lists(artifacts, work.catalogue))
-    deck = unknown_items(artifacts.exposures, np.random.default_rng(settings.seed))
-    await state.add_cards(epoch, [work.catalogue.ids[position] for position in deck])
+    snapshot = Snapshot.take(epoch, work.catalogue, work.counts, ranking=settings.ranking)
+    refreshed = await asyncio.to_thread(compute, snapshot, settings.seed)
+    await state.publish(epoch, refreshed.artifacts, top_lists(refreshed.artifacts, work.catalogue))
+    await fill_deck(state, work, snapshot, refreshed, np.random.default_rng(settings.seed))
     await asyncio.to_thread(work.counts.save, work.checkpoint)
     return work
 
@@ -112,7 +111,7 @@ async def stats(settings: Settings) -> dict[str, Any]:
         epoch = await state.current()
         counters = await state.counters(epoch)
         figures: dict[str, Any] = {"epoch": epoch, "queued messages": await broker.depth(), **counters}
-        figures["deck cards"] = await state.deck_size(epoch)
+        figures["deck cards"] = len(await state.deck(epoch))
     finally:
         await broker.close()
         await state.close()

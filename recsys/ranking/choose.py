@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from recsys.ranking.diversity import mmr, unit_genres
 from recsys.ranking.posterior import Floats
+from recsys.ranking.taste import DEFAULT as TASTE
+from recsys.ranking.taste import features, fold_in
 from recsys.ranking.toplists import genre_tops
 from recsys.user_state import DISLIKE, LIKE, SHOWN, Indices, UserState
 
@@ -23,20 +25,23 @@ SOURCES: Final = (RANKED, EXPLORE, AGAIN)
 
 @dataclass(frozen=True)
 class ChooseConfig:
-    """Constants of the ranking."""
+    """Constants of the ranking. Chosen by docs/quality.md."""
 
-    explore_share: float = 0.3  # of the k places, rounded, as long as there are cards
     pool: int = 200  # best items over all that every user's list is chosen from
     genre_pool: int = 20  # best items of each genre that join them
     shortlist: int = 32  # best candidates that go into the diverse order
-    noise: float = 0.25  # of the posterior's standard deviation; the whole of it explores longer than runs last
+    noise: float = 0.5  # of the posterior's standard deviation; the whole of it explores longer than runs last
     diversity: float = 0.15  # weight of genre similarity in the diverse order
     taste: float = 2.0  # how much a liked genre lifts a like rate
     taste_likes: float = 3.0  # likes after which taste has half its weight
     dislike_weight: float = 0.1  # a dislike says this much as often as a like: most items shown are disliked
+    most_lift: float = 3.0  # of the logarithm of a like rate, by the factor model
+    uniform: bool = False  # lists of random items: a baseline
 
 
 DEFAULT: Final = ChooseConfig()
+# A user's state does not say where one list ends. This many places before a reaction are taken as looked at.
+ANSWERED_PLACES: Final = 10
 
 
 @dataclass(frozen=True)
@@ -47,9 +52,12 @@ class Candidates:
     mean: Floats  # (m,) like rate
     sd: Floats  # (m,) its standard deviation
     unit: Floats  # (m, g) genres as rows of length 1
+    features: Floats  # (m, g + f) of the factor model
 
     def among(self, chosen: NDArray[np.intp]) -> Candidates:
-        return Candidates(self.positions[chosen], self.mean[chosen], self.sd[chosen], self.unit[chosen])
+        return Candidates(
+            self.positions[chosen], self.mean[chosen], self.sd[chosen], self.unit[chosen], self.features[chosen]
+        )
 
 
 @dataclass(frozen=True)
@@ -59,17 +67,40 @@ class View:
     items: Candidates  # all n, by position
     order: Indices  # (n,) positions by mean, best first
     pool: Candidates  # those that lists are normally chosen from
+    blend: float  # how far to follow the factor model, 0 to 1
+    explore_share: float  # of a list's places, as long as there are cards
 
     def __len__(self) -> int:
         return len(self.order)
 
     @classmethod
-    def of(cls, mean: Floats, sd: Floats, order: Indices, genres: NDArray[np.bool_], config: ChooseConfig) -> View:
-        """mean and sd (n,), order (n,) best first, genres (n, g)."""
-        items = Candidates(np.arange(len(mean)), mean, sd, unit_genres(genres))
+    def of(
+        cls,
+        mean: Floats,
+        sd: Floats,
+        order: Indices,
+        genres: NDArray[np.bool_],
+        config: ChooseConfig,
+        *,
+        loadings: Floats | None = None,
+        genre_variance: float = 0.0,
+        blend: float = 0.0,
+        explore_share: float = 0.0,
+    ) -> View:
+        """mean and sd (n,), order (n,) best first, genres (n, g); loadings (n, f) of the factor model."""
+        unit = unit_genres(genres)
+        loadings = np.zeros((len(mean), 0), np.float32) if loadings is None else loadings
+        items = Candidates(np.arange(len(mean)), mean, sd, unit, features(unit, genre_variance, loadings))
         tops = genre_tops(order, genres, config.genre_pool)
-        pool = np.unique(np.concatenate([order[: config.pool], *tops]))
-        return cls(items, order, items.among(pool))
+        in_pool = np.zeros(len(order), dtype=bool)
+        in_pool[np.concatenate([order[: config.pool], *tops])] = True
+        # In this order equals do not come as in the catalogue.
+        pool = order[in_pool[order]]
+        return cls(items, order, items.among(pool), blend, explore_share)
+
+    def explore_places(self, k: int) -> int:
+        """The most places that a list of k leaves to cards."""
+        return int(np.ceil(k * self.explore_share))
 
 
 @dataclass(frozen=True)
@@ -104,7 +135,8 @@ def choose(
                 chosen.append(position)
                 sources.append(source)
 
-    explore = _unseen(cards, seen, round(k * config.explore_share))
+    # Rounded by chance, so that small shares of short lists are not lost.
+    explore = _unseen(cards, seen, int(k * view.explore_share + rng.random()))
     seen[explore] = True
     take(_ranked(view, user, k - len(explore), seen, rng, config), RANKED)
     seen[explore] = False
@@ -122,6 +154,9 @@ def _ranked(
     view: View, user: UserState, places: int, seen: NDArray[np.bool_], rng: np.random.Generator, config: ChooseConfig
 ) -> list[int]:
     """Up to ``places`` unseen positions in genre-diverse order."""
+    if config.uniform:
+        unseen_items = np.flatnonzero(~seen)
+        return [int(p) for p in rng.choice(unseen_items, min(places, len(unseen_items)), replace=False)]
     size = max(config.shortlist, 2 * places)
     candidates = view.pool
     unseen = ~seen[candidates.positions]
@@ -132,8 +167,8 @@ def _ranked(
     drawn = rng.standard_normal(len(candidates.mean), dtype=np.float32)
     scores = candidates.mean + np.float32(config.noise) * candidates.sd * drawn
     np.maximum(scores, 0, out=scores)
-    if (taste := _taste(view, user, config)) is not None:
-        scores *= np.exp(candidates.unit @ taste)
+    if (user.marks != SHOWN).any():
+        scores *= np.exp(_lift(view, candidates, user, config))
     scores[~unseen] = -1
     best = np.argpartition(-scores, size)[:size] if len(scores) > size else np.arange(len(scores))
     picked = mmr(scores[best], candidates.unit[best], places, config.diversity)
@@ -141,17 +176,36 @@ def _ranked(
     return positions
 
 
-def _taste(view: View, user: UserState, config: ChooseConfig) -> Floats | None:
-    """Log-lift (g,) of each genre for this user; None before the first reaction."""
+def _lift(view: View, candidates: Candidates, user: UserState, config: ChooseConfig) -> Floats:
+    """Logarithm (m,) of what this user's reactions make of the candidates' like rates.
+
+    The factor model's word, as far as it has proved right, and for the rest the genres of what was liked.
+    """
+    lift = candidates.unit @ _genre_taste(view, user, config) * np.float32(1 - view.blend)
+    if view.blend:
+        learned = candidates.features @ _learned_taste(view, user)
+        lift += np.clip(learned, -config.most_lift, config.most_lift) * np.float32(view.blend)
+    return np.asarray(lift, np.float32)
+
+
+def _genre_taste(view: View, user: UserState, config: ChooseConfig) -> Floats:
+    """Log-lift (g,) of each genre, for a user with at least one reaction."""
     reacted = user.marks != SHOWN
-    if not reacted.any():
-        return None
     liked = user.marks[reacted] == LIKE
     weight = np.where(liked, np.float32(1), np.float32(-config.dislike_weight))
     leaning = weight @ view.items.unit[user.indices[reacted]]
     total = float(np.abs(weight).sum()) + config.taste_likes
     lift: Floats = leaning * np.float32(config.taste / total)
     return lift
+
+
+def _learned_taste(view: View, user: UserState) -> Floats:
+    """Taste (g + f,) from what the user reacted to and what stood beside it."""
+    outcome = np.zeros(len(view), np.float32)
+    outcome[user.marked(DISLIKE)] = TASTE.dislike
+    outcome[user.marked(LIKE)] = 1
+    items = user.answered(ANSWERED_PLACES)
+    return fold_in(view.items.features[items], view.items.mean[items], outcome[items])
 
 
 def _oldest_shown(user: UserState, seen: NDArray[np.bool_]) -> list[int]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,10 +129,11 @@ class CatalogueStore(Protocol):
     async def since(self, epoch: int, chunks: int) -> list[list[ItemRecord]]:
         """The chunks after the first ``chunks``; empty if there are none."""
 
-    async def deck_size(self, epoch: int) -> int: ...
+    async def deck(self, epoch: int) -> list[str]:
+        """The cards that were not dealt yet, next first."""
 
-    async def add_cards(self, epoch: int, cards: Sequence[str]) -> None:
-        """Put cards under the deck. Raises EpochOver."""
+    async def deal(self, epoch: int, cards: Sequence[str]) -> None:
+        """Put these cards in place of the deck. Raises EpochOver."""
 
 
 class Ledger(Protocol):
@@ -162,16 +163,32 @@ class ArtifactStore(Protocol):
         """The version in force; None before the first."""
 
 
+# Names of an item's vectors.
+CONTENT: Final = "content"  # its genres
+COLLABORATIVE: Final = "collaborative"  # its loadings in the factor model
+
+
 class VectorStore(Protocol):
-    """Item vectors of one epoch, by catalogue position. Calls block: keep them off the event loop."""
+    """Named item vectors of one epoch, by catalogue position. Calls block: keep them off the event loop."""
 
     def upsert(
-        self, epoch: int, vectors: NDArray[np.float32], positions: Sequence[int], payloads: Sequence[dict[str, Any]]
+        self,
+        epoch: int,
+        vectors: Mapping[str, NDArray[np.float32]],
+        positions: Sequence[int],
+        payloads: Sequence[dict[str, Any]],
     ) -> None:
-        """Write vectors[i] (n, d) as item positions[i]. A d other than the collection's starts it anew."""
+        """Write row i of each name's vectors (n, d) as item positions[i], in place of all that it had.
 
-    def nearest(self, epoch: int, vector: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
-        """Up to k (position, cosine) pairs, nearest first; empty for an epoch without vectors."""
+        A row of zeros is a vector that the item does not have. Names or dimensions other than the collection's start
+        it anew.
+        """
+
+    def nearest(self, epoch: int, vector: NDArray[np.float32], k: int, name: str) -> list[tuple[int, float]]:
+        """Up to k (position, cosine) pairs of items that have a vector of this name, nearest first.
+
+        Empty for an epoch without vectors.
+        """
 
     def count(self, epoch: int) -> int: ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Self
@@ -20,8 +20,6 @@ from recsys.stores.ports import StoreError, StoreMisconfigured, StoreUnavailable
 
 log = structlog.get_logger()
 
-# Vectors are named, so that a second kind (collaborative) can join without a new collection layout.
-CONTENT: Final = "content"
 TIMEOUT_S: Final = 10
 
 
@@ -32,7 +30,7 @@ class QdrantVectors:
         self._client = client
         self._where = where
         self._prefix = prefix
-        self._ready = ("", 0)  # the collection, and its dimensions, that upserts go to
+        self._ready: tuple[str, dict[str, int]] = ("", {})  # the collection that upserts go to, and its dimensions
 
     @classmethod
     def server(cls, url: str, prefix: str) -> Self:
@@ -53,35 +51,44 @@ class QdrantVectors:
         return cls(client, f"Qdrant in {folder}", prefix)
 
     def upsert(
-        self, epoch: int, vectors: NDArray[np.float32], positions: Sequence[int], payloads: Sequence[dict[str, Any]]
+        self,
+        epoch: int,
+        vectors: Mapping[str, NDArray[np.float32]],
+        positions: Sequence[int],
+        payloads: Sequence[dict[str, Any]],
     ) -> None:
         with self._errors():
-            self._require_collection(epoch, vectors.shape[1])
-            batch = models.Batch(
-                ids=list(positions), vectors={CONTENT: vectors.tolist()}, payloads=[dict(p) for p in payloads]
-            )
-            self._client.upsert(self._collection(epoch), batch, wait=True)
+            self._require_collection(epoch, {name: rows.shape[1] for name, rows in vectors.items()})
+            points = [
+                models.PointStruct(
+                    id=position,
+                    vector={name: rows[i].tolist() for name, rows in vectors.items() if rows[i].any()},
+                    payload=dict(payload),
+                )
+                for i, (position, payload) in enumerate(zip(positions, payloads, strict=True))
+            ]
+            self._client.upsert(self._collection(epoch), points, wait=True)
 
-    def _require_collection(self, epoch: int, dimensions: int) -> None:
+    def _require_collection(self, epoch: int, dimensions: dict[str, int]) -> None:
         name = self._collection(epoch)
         if self._ready == (name, dimensions):
             return
         if self._client.collection_exists(name):
             config = self._client.get_collection(name).config.params.vectors
-            if not isinstance(config, dict) or config[CONTENT].size != dimensions:
+            if not isinstance(config, dict) or {name: p.size for name, p in config.items()} != dimensions:
                 self._client.delete_collection(name)
         if not self._client.collection_exists(name):
-            params = models.VectorParams(size=dimensions, distance=models.Distance.COSINE)
-            self._client.create_collection(name, vectors_config={CONTENT: params})
+            params = {n: models.VectorParams(size=d, distance=models.Distance.COSINE) for n, d in dimensions.items()}
+            self._client.create_collection(name, vectors_config=params)
         _without_fsync(self._client, name)
         self._ready = (name, dimensions)
 
-    def nearest(self, epoch: int, vector: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
+    def nearest(self, epoch: int, vector: NDArray[np.float32], k: int, name: str) -> list[tuple[int, float]]:
         with self._errors():
             if not self._client.collection_exists(self._collection(epoch)):
                 return []
             found = self._client.query_points(
-                self._collection(epoch), query=vector.tolist(), using=CONTENT, limit=k, with_payload=False
+                self._collection(epoch), query=vector.tolist(), using=name, limit=k, with_payload=False
             )
         return [(int(point.id), float(point.score)) for point in found.points]
 
@@ -91,7 +98,7 @@ class QdrantVectors:
             return self._client.count(name).count if self._client.collection_exists(name) else 0
 
     def drop_all_but(self, epoch: int) -> None:
-        self._ready = ("", 0)
+        self._ready = ("", {})
         with self._errors():
             for collection in self._client.get_collections().collections:
                 prefix, _, number = collection.name.rpartition("_")

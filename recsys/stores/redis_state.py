@@ -114,7 +114,7 @@ return 1
 """
 )
 
-_ADD_CARDS = _GUARD + "for i = 2, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[i]) end return 1"
+_DEAL = _GUARD + "redis.call('DEL', KEYS[2]) for i = 2, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[i]) end return 1"
 
 _PUBLISH = (
     _GUARD
@@ -214,12 +214,13 @@ class RedisState:
             raw = await self._client.lrange(self._key(epoch, CATALOGUE), chunks, -1)
         return [CATALOGUE_CHUNK.validate_json(chunk) for chunk in raw]
 
-    async def deck_size(self, epoch: int) -> int:
+    async def deck(self, epoch: int) -> list[str]:
         with redis_errors(self._url):
-            return int(await self._client.llen(self._key(epoch, DECK)))
+            raw: list[bytes] = await self._client.lrange(self._key(epoch, DECK), 0, -1)  # type: ignore[assignment]
+        return [card.decode() for card in raw]
 
-    async def add_cards(self, epoch: int, cards: Sequence[str]) -> None:
-        await self._write(_ADD_CARDS, epoch, (DECK,), *cards)
+    async def deal(self, epoch: int, cards: Sequence[str]) -> None:
+        await self._write(_DEAL, epoch, (DECK,), *cards)
 
     # Ledger
 

@@ -41,14 +41,17 @@ def artifacts(version: str, n: int = 2) -> Artifacts:
     return Artifacts(
         version=version,
         rows=n,
-        likes=zeros,
-        dislikes=zeros,
-        exposures=zeros,
         mean=zeros,
         sd=zeros,
         order=np.arange(n, dtype=np.int32),
         genre_rate=np.ones(1, np.float32),
+        genre_sd=np.ones(1, np.float32),
         base_rate=0.25,
+        base_sd=0.5,
+        explore_share=0.2,
+        loadings=np.ones((n, 4), np.float32),
+        genre_variance=0.5,
+        blend=0.75,
         top=np.full((2, 3), -1, np.int32),
         vectors=np.ones((n, 8), np.float32),
     )
@@ -76,7 +79,7 @@ async def test_a_new_epoch_knows_nothing_of_the_old_one(state: RedisState, epoch
     following = await state.begin_next()
     for number in (epoch, following):
         assert await state.since(number, 0) == []
-        assert await state.deck_size(number) == 0
+        assert await state.deck(number) == []
         assert await state.counters(number) == {}
         assert await state.fetch(number) is None
     assert (await state.open_page(following, ["u"], 5)).codes == [b""]
@@ -88,7 +91,7 @@ async def test_late_work_of_an_ended_epoch_changes_nothing(
     await state.begin_next()
     late = [
         state.add(epoch, [record("a")], ["a"]),
-        state.add_cards(epoch, ["a"]),
+        state.deal(epoch, ["a"]),
         state.mark_shown(epoch, {"u": (0, b"1234")}),
         state.compact(epoch, "u", b"", b"1234"),
         state.apply(epoch, (0, 1), {"likes": 1}, {}),
@@ -109,10 +112,10 @@ async def test_a_restored_epoch_is_in_force_and_empty(state: RedisState, epoch: 
 
 
 async def test_a_page_of_another_epoch_deals_no_cards(state: RedisState, epoch: int) -> None:
-    await state.add_cards(epoch, ["a", "b"])
+    await state.deal(epoch, ["a", "b"])
     page = await state.open_page(epoch - 1, ["u"], 2)
     assert (page.epoch, page.cards, page.codes) == (epoch, [], [])
-    assert await state.deck_size(epoch) == 2
+    assert await state.deck(epoch) == ["a", "b"]
 
 
 async def test_a_page_holds_users_in_order_catalogue_version_and_cards(state: RedisState, epoch: int) -> None:
@@ -125,8 +128,16 @@ async def test_a_page_holds_users_in_order_catalogue_version_and_cards(state: Re
     assert (page.catalogue_chunks, page.artifacts_version, page.cards) == (1, "7.2", ["b"])
 
 
+async def test_a_new_deck_replaces_the_old(state: RedisState, epoch: int) -> None:
+    await state.add(epoch, [record("a"), record("b")], ["a", "b"])
+    await state.deal(epoch, ["c", "b"])
+    assert await state.deck(epoch) == ["c", "b"]
+    await state.deal(epoch, [])
+    assert await state.deck(epoch) == []
+
+
 async def test_every_card_is_dealt_once(state: RedisState, epoch: int) -> None:
-    await state.add_cards(epoch, [str(n) for n in range(100)])
+    await state.deal(epoch, [str(n) for n in range(100)])
     pages = await asyncio.gather(*(state.open_page(epoch, [], 7) for _ in range(20)))
     dealt = [card for page in pages for card in page.cards]
     assert sorted(dealt, key=int) == [str(n) for n in range(100)]

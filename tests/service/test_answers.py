@@ -32,7 +32,7 @@ def test_any_finite_timestamp_is_logged_and_used_for_nothing(rig: Rig, timestamp
     assert began - 1 <= row["received_at"] <= time.time() + 1
     rig.wait_published()
     artifacts = rig.ask(lambda state: fetch_current(state))
-    assert artifacts.likes.sum() == pytest.approx(1)
+    assert artifacts.mean[0] > artifacts.mean[1]
     assert np.isfinite(artifacts.mean).all()
     assert np.isfinite(artifacts.sd).all()
 

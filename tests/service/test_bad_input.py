@@ -40,7 +40,7 @@ def contents(rig: Rig) -> dict[str, Any]:
         return {
             "epoch": epoch,
             "catalogue": await state.since(epoch, 0),
-            "deck": await state.deck_size(epoch),
+            "deck": await state.deck(epoch),
             "counters": await state.counters(epoch),
             "users": await state._client.hlen(f"{rig.settings.key_prefix}:{epoch}:users"),
         }

@@ -14,6 +14,7 @@ from recommendations.impressions import ImpressionRecorder
 from recommendations.recommender import Recommender
 from recsys.catalogue import Catalogue
 from recsys.contract import AddItems
+from recsys.ranking.profiles import Ranking
 from recsys.settings import Settings
 from recsys.stores.connect import open_state
 from recsys.stores.ports import StoreUnavailable
@@ -67,7 +68,7 @@ async def store(settings: Settings) -> AsyncIterator[Interrupted]:
 @pytest.fixture
 async def recommender(store: Interrupted) -> AsyncIterator[Recommender]:
     impressions = ImpressionRecorder(Nowhere(), flush_s=0.01)  # type: ignore[arg-type]
-    yield Recommender(store, impressions, seed=0)  # type: ignore[arg-type]
+    yield Recommender(store, impressions, Ranking(), seed=0)  # type: ignore[arg-type]
     await impressions.close()
 
 
@@ -88,7 +89,7 @@ async def publish_elsewhere(store: Interrupted) -> None:
     catalogue = Catalogue()
     for chunk in await store.state.since(epoch, 0):
         catalogue.extend(chunk)
-    artifacts = compute(Snapshot.take(epoch, catalogue, Counts(7)), seed=0)
+    artifacts = compute(Snapshot.take(epoch, catalogue, Counts(7)), seed=0).artifacts
     await store.state.publish(epoch, artifacts, {})
 
 
@@ -192,7 +193,7 @@ async def test_artifacts_of_an_ended_epoch_are_not_taken_for_those_of_the_next(
 
 async def test_one_user_asks_two_workers_at_the_same_time(recommender: Recommender, store: Interrupted) -> None:
     await recommender.add_items(AddItems(item_ids=ids("item", 40)))
-    other = Recommender(store.state, recommender._impressions, seed=0)
+    other = Recommender(store.state, recommender._impressions, Ranking(), seed=0)
     lists: list[str] = []
 
     async def ask_the_other() -> None:

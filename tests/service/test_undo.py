@@ -19,14 +19,14 @@ def say(rig: Rig, user: str, *told: tuple[str, str]) -> None:
     assert answer.status_code == 200, answer.text
 
 
-def likes_and_exposures(rig: Rig) -> np.ndarray:
+def rates(rig: Rig) -> np.ndarray:
     async def fetch(state: RedisState) -> Artifacts | None:
         return await state.fetch(await state.current())
 
     rig.wait_published()
     artifacts = rig.ask(fetch)
     assert artifacts is not None
-    return np.stack([artifacts.likes, artifacts.exposures])
+    return np.stack([artifacts.mean, artifacts.sd])
 
 
 @pytest.mark.parametrize("action", ["dislike", "hide"])
@@ -44,13 +44,13 @@ def test_an_undo_leaves_like_rates_as_if_nothing_had_been_said(rig: Rig) -> None
     rig.add(ITEMS)
     say(rig, "v", (ITEMS[2], "like"), (ITEMS[3], "dislike"))
     rig.wait_counted(applied=2)
-    before = likes_and_exposures(rig)
+    before = rates(rig)
     say(rig, "u", (ITEMS[2], "like"), (ITEMS[2], "dislike"), (ITEMS[3], "like"))
     rig.wait_counted(applied=5, likes=3, dislikes=2)
-    assert not np.allclose(likes_and_exposures(rig), before)
+    assert not np.allclose(rates(rig), before)
     say(rig, "u", (ITEMS[2], "undo"), (ITEMS[3], "undo"), (ITEMS[4], "undo"), ("unheard", "undo"))
     rig.wait_counted(applied=10, likes=1, dislikes=1)  # ITEMS[2] takes two rows, one for each of its reactions
-    np.testing.assert_allclose(likes_and_exposures(rig), before, atol=1e-4)
+    np.testing.assert_allclose(rates(rig), before, atol=1e-4)
     assert rig.history("u") == {(2, SHOWN), (3, SHOWN), (4, SHOWN)}
 
 
@@ -58,7 +58,7 @@ def test_hiding_weighs_nothing_in_like_rates(rig: Rig) -> None:
     rig.add(ITEMS)
     say(rig, "u", *[(item, "hide") for item in ITEMS[:3]])
     rig.wait_counted(applied=3, likes=0, dislikes=0)
-    assert not likes_and_exposures(rig).any()
+    assert np.ptp(rates(rig), axis=1).tolist() == [0, 0]
     assert rig.log()["kind"].to_list() == ["hide"] * 3
 
 

@@ -15,7 +15,7 @@ from recsys.settings import Settings
 from tests.servers import ROOT
 
 SERVICES = ("event_collector", "recommendations", "regular_pipeline", "webapp")
-TOOLS = ("grader", "load_tests")
+TOOLS = ("grader", "load_tests")  # experiments are no part of it: they put what is measured under the measuring stick
 STORE_LIBRARIES = ("redis", "aio_pika", "aiormq", "qdrant_client")
 
 

@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from recsys.ranking.choose import AGAIN, DEFAULT, EXPLORE, RANKED, SOURCES, Choice, ChooseConfig, View, choose
 from recsys.user_state import DISLIKE, LIKE, SHOWN, UserState, encode
 
 FAST = settings(deadline=None, max_examples=50)
-RANKED_ONLY = replace(DEFAULT, explore_share=0.0)
 TINY = replace(DEFAULT, pool=4, genre_pool=1, shortlist=2)  # so that a few items are more than the pool
+UNIFORM = replace(DEFAULT, uniform=True)
 NOBODY = UserState(b"")
 
 
-def view_of(mean: Any, genres: Any = None, sd: Any = 0.0, config: ChooseConfig = DEFAULT) -> View:
+def view_of(mean: Any, genres: Any = None, sd: Any = 0.0, config: ChooseConfig = DEFAULT, **known: Any) -> View:
     rates = np.asarray(mean, dtype=np.float32)
     n = len(rates)
     membership = np.zeros((n, 0), dtype=bool) if genres is None else np.asarray(genres, dtype=bool)
     order = np.argsort(-rates, kind="stable")
-    return View.of(rates, np.full(n, sd, dtype=np.float32), order, membership, config)
+    return View.of(rates, np.full(n, sd, dtype=np.float32), order, membership, config, **known)
 
 
-def falling(n: int) -> View:
+def falling(n: int, explore_share: float = 0.0) -> View:
     """n items without genres, each certain and a little worse than the one before."""
-    return view_of(np.linspace(0.5, 0.1, n))
+    return view_of(np.linspace(0.5, 0.1, n), explore_share=explore_share)
 
 
 def user_of(*history: tuple[int, int]) -> UserState:
@@ -54,6 +56,8 @@ class Call:
     cards: list[int]
     k: int
     seed: int
+    explore_share: float
+    blend: float
     config: ChooseConfig
 
     @property
@@ -70,7 +74,9 @@ class Call:
 
     def run(self) -> Choice:
         genres = np.array(self.genres, dtype=bool).reshape(len(self.mean), -1 if self.mean else 0)
-        view = view_of(self.mean, genres, 0.1, self.config)
+        loadings = rng(self.seed).normal(size=(len(self.mean), 2)).astype(np.float32)
+        known = {"loadings": loadings, "genre_variance": 0.5, "blend": self.blend, "explore_share": self.explore_share}
+        view = view_of(self.mean, genres, 0.1, self.config, **known)
         return choose(view, user_of(*self.history), self.k, self.cards, rng(self.seed), self.config)
 
 
@@ -86,7 +92,9 @@ def calls(draw: st.DrawFn) -> Call:
         cards=draw(st.lists(position, max_size=8 if n else 0)),
         k=draw(st.integers(0, 14)),
         seed=draw(st.integers(0, 2**32)),
-        config=draw(st.sampled_from([DEFAULT, TINY])),
+        explore_share=draw(st.sampled_from([0.0, 0.1, 0.25, 0.3, 1.0])),
+        blend=draw(st.sampled_from([0.0, 0.4, 1.0])),
+        config=draw(st.sampled_from([DEFAULT, TINY, UNIFORM])),
     )
 
 
@@ -146,8 +154,9 @@ def test_each_position_has_a_source_in_the_order_of_filling(call: Call) -> None:
 def test_the_first_unseen_cards_fill_the_explore_places(call: Call) -> None:
     choice = call.run()
     explored = [p for p, source in zip(choice.positions, choice.sources, strict=True) if source == EXPLORE]
-    places = round(call.k * DEFAULT.explore_share)
-    assert explored[:places] == call.unseen_cards[:places]
+    assert explored == call.unseen_cards[: len(explored)]
+    places = call.k * call.explore_share
+    assert len(explored) in {min(whole, len(call.unseen_cards)) for whole in (int(places), ceil(places))}
 
 
 @FAST
@@ -157,19 +166,19 @@ def test_the_same_seed_gives_the_same_list(call: Call) -> None:
 
 
 def test_the_best_then_the_cards() -> None:
-    choice = choose(falling(50), NOBODY, 10, [40, 30, 20, 45, 46], rng())
+    choice = choose(falling(50, 0.3), NOBODY, 10, [40, 30, 20, 45, 46], rng())
     assert choice.positions == [0, 1, 2, 3, 4, 5, 6, 40, 30, 20]
     assert choice.sources == [RANKED] * 7 + [EXPLORE] * 3
 
 
 def test_a_card_among_the_best_stays_a_card() -> None:
-    choice = choose(falling(50), NOBODY, 10, [0], rng())
+    choice = choose(falling(50, 0.3), NOBODY, 10, [0], rng())
     assert choice.positions == [*range(1, 10), 0]
     assert choice.sources == [RANKED] * 9 + [EXPLORE]
 
 
 def test_without_cards_all_places_are_ranked() -> None:
-    assert choose(falling(50), NOBODY, 10, [], rng()).sources == [RANKED] * 10
+    assert choose(falling(50, 0.3), NOBODY, 10, [], rng()).sources == [RANKED] * 10
 
 
 def test_a_list_longer_than_the_pool_goes_down_the_order() -> None:
@@ -190,12 +199,12 @@ def test_one_who_has_seen_the_best_gets_the_next_best() -> None:
 
 def test_after_the_whole_catalogue_the_oldest_come_back() -> None:
     user = user_of((3, SHOWN), (1, SHOWN), (0, SHOWN), (2, SHOWN), (3, LIKE), (1, DISLIKE))
-    choice = choose(falling(4), user, 10, [0, 1, 2, 3], rng())
+    choice = choose(falling(4, 0.3), user, 10, [0, 1, 2, 3], rng())
     assert choice == Choice([0, 2, 3], [AGAIN] * 3)
 
 
 def test_an_item_disliked_once_and_liked_later_stays_away() -> None:
-    assert choose(falling(1), user_of((0, DISLIKE), (0, LIKE)), 10, [0], rng()) == Choice([], [])
+    assert choose(falling(1, 0.3), user_of((0, DISLIKE), (0, LIKE)), 10, [0], rng()) == Choice([], [])
 
 
 def test_other_seeds_give_other_lists() -> None:
@@ -220,7 +229,7 @@ def test_reactions_move_the_list_towards_liked_genres(
 ) -> None:
     alternating = np.tile([[True, False], [False, True]], (200, 1))
     view = view_of(np.full(400, 0.1), alternating, sd=0.005)
-    positions = choose(view, user_of(*reactions), 10, [], rng(seed), RANKED_ONLY).positions
+    positions = choose(view, user_of(*reactions), 10, [], rng(seed)).positions
     assert least <= sum(position % 2 == 0 for position in positions) <= most
 
 
@@ -229,15 +238,16 @@ def test_a_liked_genre_is_found_beyond_the_pool() -> None:
     genres[:900, 0] = genres[900:, 1] = True
     mean = np.where(genres[:, 1], 0.2, 0.3)
     likes = [(999 - n, LIKE) for n in range(5)]
-    config = replace(RANKED_ONLY, diversity=0.0)
+    config = replace(DEFAULT, diversity=0.0)
     assert min(choose(view_of(mean, genres), user_of(*likes), 10, [], rng(), config).positions) >= 900
 
 
 def test_nothing_given_is_changed() -> None:
-    view, cards = view_of(np.full(300, 0.1), np.ones((300, 1)), sd=0.1), [3, 4, 5]
+    known: dict[str, Any] = {"loadings": np.ones((300, 2), np.float32), "blend": 0.5, "explore_share": 0.3}
+    view, cards = view_of(np.full(300, 0.1), np.ones((300, 1)), sd=0.1, **known), [3, 4, 5]
     user = user_of((1, LIKE), (2, DISLIKE))
-    arrays = [view.order, user.indices, user.marks]
-    arrays += [part for of in (view.items, view.pool) for part in (of.positions, of.mean, of.sd, of.unit)]
+    arrays: list[NDArray[Any]] = [view.order, user.indices, user.marks]
+    arrays += [part for of in (view.items, view.pool) for part in (of.positions, of.mean, of.sd, of.unit, of.features)]
     before = [array.copy() for array in arrays]
     choose(view, user, 10, cards, rng())
     assert all(np.array_equal(old, new) for old, new in zip(before, arrays, strict=True))
@@ -247,7 +257,125 @@ def test_nothing_given_is_changed() -> None:
 def test_the_pool_holds_the_best_overall_and_of_each_genre() -> None:
     genres = np.zeros((20, 3), dtype=bool)
     genres[:15, 0] = genres[15:, 1] = True
-    view = view_of(np.linspace(0.5, 0.1, 20), genres, sd=0.1, config=TINY)
+    loadings = rng().normal(size=(20, 2)).astype(np.float32)
+    view = view_of(np.linspace(0.5, 0.1, 20), genres, sd=0.1, config=TINY, loadings=loadings, genre_variance=0.5)
     assert view.pool.positions.tolist() == [0, 1, 2, 3, 15]
-    for name in ("mean", "sd", "unit"):
+    for name in ("mean", "sd", "unit", "features"):
         assert np.array_equal(getattr(view.pool, name), getattr(view.items, name)[view.pool.positions])
+
+
+def test_features_are_genres_by_their_deviation_then_loadings() -> None:
+    genres, loadings = [[True, False], [True, True], [False, False]], np.arange(3, dtype=np.float32)[:, None]
+    found = view_of([0.1] * 3, genres, loadings=loadings, genre_variance=0.25).items.features
+    assert found == pytest.approx(np.array([[0.5, 0, 0], [0.5**1.5, 0.5**1.5, 1], [0, 0, 2]]))
+
+
+@pytest.mark.parametrize(
+    ("k", "share", "places"), [(10, 0.0, 0), (10, 0.25, 3), (10, 0.3, 3), (3, 0.1, 1), (0, 0.5, 0)]
+)
+def test_explore_places_are_the_most_that_a_list_leaves(k: int, share: float, places: int) -> None:
+    assert falling(50, share).explore_places(k) == places
+
+
+@pytest.mark.parametrize(("k", "share"), [(10, 0.25), (10, 0.05), (3, 0.1), (1, 0.3), (10, 0.3)])
+def test_explore_places_are_rounded_by_chance(k: int, share: float) -> None:
+    view, generator, cards = falling(50, share), rng(), list(range(30, 50))
+    explored = [choose(view, NOBODY, k, cards, generator).sources.count(EXPLORE) for _ in range(600)]
+    assert set(explored) == {int(k * share), view.explore_places(k)}
+    assert np.mean(explored) == pytest.approx(k * share, abs=0.1)
+
+
+def test_cards_may_take_every_place() -> None:
+    choice = choose(falling(50, 1.0), NOBODY, 5, [40, 30, 20, 45, 46, 47], rng())
+    assert choice == Choice([40, 30, 20, 45, 46], [EXPLORE] * 5)
+
+
+def test_uniform_lists_are_random_items() -> None:
+    """Of 16 unseen items each list has 4; the rates do not matter."""
+    view, generator = view_of(np.linspace(0.9, 0.01, 20), config=UNIFORM), rng()
+    lists = [choose(view, shown(0, 1, 2, 3), 4, [], generator, UNIFORM) for _ in range(800)]
+    assert all(choice.sources == [RANKED] * 4 for choice in lists)
+    count = np.bincount([position for choice in lists for position in choice.positions], minlength=20)
+    assert count[:4].tolist() == [0] * 4
+    assert np.all(np.abs(count[4:] - 200) < 80)
+
+
+KINDS = np.tile(np.array([[1.0], [-1.0]], dtype=np.float32), (100, 1))  # loadings: even items against odd ones
+FIRST = [(position, SHOWN) for position in range(10)]
+LIKES_EVEN = user_of(*FIRST, (0, LIKE), (2, LIKE), (4, LIKE))
+LIKES_ODD = user_of(*FIRST, (1, LIKE), (3, LIKE), (5, LIKE))
+
+
+@pytest.mark.parametrize(("user", "kind"), [(LIKES_EVEN, 0), (LIKES_ODD, 1)])
+def test_where_the_model_holds_the_liked_kind_comes_first(user: UserState, kind: int) -> None:
+    view = view_of(np.linspace(0.21, 0.2, 200), loadings=KINDS, blend=1.0)
+    positions = choose(view, user, 10, [], rng()).positions
+    assert [position % 2 for position in positions] == [kind] * 10
+
+
+def test_what_was_shown_beside_a_like_counts_against_its_kind() -> None:
+    """Both liked item 0; one was shown nothing else, the other nine more of its kind and did not react."""
+    mean = np.full(200, 0.2)
+    mean[1::2] = 0.25
+    view = view_of(mean, loadings=KINDS, blend=1.0)
+    alone = user_of((0, SHOWN), (0, LIKE))
+    among_many = user_of(*((position, SHOWN) for position in range(0, 20, 2)), (0, LIKE))
+    shares = [
+        np.mean([p % 2 == 0 for p in choose(view, user, 10, [], rng()).positions]) for user in (alone, among_many)
+    ]
+    assert shares == [1, 0]
+
+
+@pytest.mark.parametrize(("rate", "even"), [(0.2, 10), (0.8, 0)])
+def test_to_the_model_a_dislike_is_half_a_like(rate: float, even: int) -> None:
+    """It speaks for its kind where fewer than half of the shown items are liked, and against it where more are."""
+    view = view_of(np.full(200, rate), loadings=KINDS, blend=1.0)
+    positions = choose(view, user_of((0, SHOWN), (0, DISLIKE)), 10, [], rng()).positions
+    assert sum(position % 2 == 0 for position in positions) == even
+
+
+@pytest.mark.parametrize("user", [NOBODY, LIKES_EVEN, LIKES_ODD])
+def test_a_model_that_does_not_predict_changes_nothing(user: UserState) -> None:
+    mean, genres = np.linspace(0.21, 0.2, 200), rng().random((200, 3)) < 0.4
+    with_it = view_of(mean, genres, 0.1, loadings=KINDS, genre_variance=0.5, blend=0.0)
+    assert choose(with_it, user, 10, [], rng()) == choose(view_of(mean, genres, 0.1), user, 10, [], rng())
+
+
+def test_a_model_changes_nothing_for_one_without_reactions() -> None:
+    mean, user = np.linspace(0.21, 0.2, 200), user_of(*FIRST)
+    with_it = view_of(mean, loadings=KINDS, blend=1.0)
+    assert choose(with_it, user, 10, [], rng()) == choose(view_of(mean), user, 10, [], rng())
+
+
+def test_a_model_that_holds_takes_the_place_of_liked_genres() -> None:
+    """By genre alone the list is of what was liked; the model knows no loadings, and genres do not vary in it."""
+    mean, genres = np.full(200, 0.2), np.tile(np.eye(2, dtype=bool), (100, 1))
+    config = replace(DEFAULT, diversity=0.0)
+    by_genre = choose(view_of(mean, genres, 0.01), LIKES_ODD, 10, [], rng(), config).positions
+    assert [position % 2 for position in by_genre] == [1] * 10
+    held = view_of(mean, genres, 0.01, genre_variance=0.0, blend=1.0)
+    neutral = choose(held, user_of(*FIRST), 10, [], rng(), config)
+    assert choose(held, LIKES_ODD, 10, [], rng(), config) == neutral
+    varying = view_of(mean, genres, 0.01, genre_variance=2.0, blend=1.0)
+    assert [p % 2 for p in choose(varying, LIKES_ODD, 10, [], rng(), config).positions] == [1] * 10
+
+
+@pytest.mark.parametrize(("blend", "even"), [(1.0, 10), (0.0, 0)])
+def test_the_blend_decides_between_the_model_and_genres(blend: float, even: int) -> None:
+    """Liked: even items by loadings, the first genre by membership; what is unseen is of only one of them."""
+    genres = np.zeros((200, 2), dtype=bool)
+    genres[:10, 0] = genres[11::2, 0] = genres[10::2, 1] = True
+    view = view_of(np.full(200, 0.2), genres, loadings=KINDS, blend=blend)
+    positions = choose(view, LIKES_EVEN, 10, [], rng(), replace(DEFAULT, diversity=0.0)).positions
+    assert sum(position % 2 == 0 for position in positions) == even
+
+
+def test_the_model_lifts_no_more_than_it_may() -> None:
+    """Even items would have to be lifted by more than twice the most to get ahead of odd ones."""
+    mean, evens = np.tile([0.001, 0.8], 100), range(0, 10, 2)
+    user = user_of(*((position, SHOWN) for position in evens), *((position, LIKE) for position in evens))
+    view = view_of(mean, loadings=3 * KINDS, blend=1.0)
+    positions = choose(view, user, 10, [], rng(), replace(DEFAULT, most_lift=3.0)).positions
+    assert all(position % 2 for position in positions)
+    free = choose(view, user, 10, [], rng(), replace(DEFAULT, most_lift=50.0)).positions
+    assert not any(position % 2 for position in free)

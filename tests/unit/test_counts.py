@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 
 from regular_pipeline import counts as module
 from regular_pipeline.counts import DAY_S, KINDS, RESCALE_AT, Counts
+from regular_pipeline.slates import Slates
 
 FAST = settings(deadline=None, max_examples=50)
 Row = tuple[str, int, float]  # kind, item index, received at
 ITEMS = 4
 START = 1.7e9
-ROW = st.tuples(st.sampled_from(KINDS), st.integers(-1, ITEMS - 1), st.floats(1e9, 2e9))
+LOGGED = KINDS[:3]  # what a row can say; what is answered follows from several rows
+ROW = st.tuples(st.sampled_from(LOGGED), st.integers(-1, ITEMS - 1), st.floats(1e9, 2e9))
 ROWS = st.lists(ROW, max_size=30)
 HALF_LIVES = st.sampled_from([1e-5, 0.001, 7.0, 365.0])
 OFTEN = pytest.mark.parametrize("rescale_at", [3, RESCALE_AT])  # 3 half-lives: what is scaled back still counts
@@ -26,7 +28,12 @@ OFTEN = pytest.mark.parametrize("rescale_at", [3, RESCALE_AT])  # 3 half-lives: 
 
 def frame(rows: list[Row]) -> pl.DataFrame:
     schema = {"kind": pl.String, "item_index": pl.Int32, "received_at": pl.Float64}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    return identified(pl.DataFrame(rows, schema=schema, orient="row"))
+
+
+def identified(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of one user; what was received at the same moment is of one event."""
+    return rows.with_columns(event_id=pl.col("received_at").cast(pl.String), user_id=pl.lit("u"))
 
 
 def counts_of(*batches: list[Row], half_life_days: float = 7.0) -> Counts:
@@ -37,20 +44,22 @@ def counts_of(*batches: list[Row], half_life_days: float = 7.0) -> Counts:
     return counts
 
 
-def result(counts: Counts) -> tuple[bytes, bytes, int, float | None, float]:
+def result(counts: Counts) -> tuple[list[bytes], int, float | None, float]:
     """Everything that comes out, to the last bit."""
-    likes, _, exposures = counts.decayed()
-    return likes.tobytes(), exposures.tobytes(), counts.rows, counts.origin, counts.latest
+    return [array.tobytes() for array in counts.decayed()], counts.rows, counts.origin, counts.latest
 
 
-def summed(rows: list[Row], half_life_days: float) -> tuple[list[float], list[float]]:
+def summed(rows: list[Row], half_life_days: float) -> tuple[list[float], ...]:
+    """Likes, dislikes, impressions and answered ones of each item; which are answered is for test_slates to test."""
     known = [row for row in rows if row[1] >= 0]
     latest = max((at for *_, at in known), default=0.0)
     sums = {kind: [0.0] * ITEMS for kind in KINDS}
-    for kind, index, at in known:
+    answered = Slates().add(frame(rows))
+    for kind, index, at in [*known, *(("answered", n, at) for n, at in zip(*vars(answered).values(), strict=True))]:
         sums[kind][index] += 0.5 ** ((latest - at) / (half_life_days * DAY_S))
     reactions = [a + b for a, b in zip(sums["like"], sums["dislike"], strict=True)]
-    return sums["like"], [max(pair) for pair in zip(sums["impression"], reactions, strict=True)]
+    seen = ([max(pair) for pair in zip(sums[kind], reactions, strict=True)] for kind in KINDS[2:])
+    return sums["like"], sums["dislike"], *seen
 
 
 def cut(rows: list[Row], data: st.DataObject) -> list[list[Row]]:
@@ -64,10 +73,9 @@ def cut(rows: list[Row], data: st.DataObject) -> list[list[Row]]:
 def test_counts_equal_a_sum_over_all_rows(rescale_at: int, rows: list[Row], half_life_days: float) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "RESCALE_AT", rescale_at)
-        likes, _, exposures = counts_of(*([row] for row in rows), half_life_days=half_life_days).decayed()
-    expected = summed(rows, half_life_days)
-    assert likes == pytest.approx(expected[0], rel=1e-5, abs=1e-30)
-    assert exposures == pytest.approx(expected[1], rel=1e-5, abs=1e-30)
+        found = counts_of(*([row] for row in rows), half_life_days=half_life_days).decayed()
+    for values, expected in zip(found, summed(rows, half_life_days), strict=True):
+        assert values == pytest.approx(expected, rel=1e-5, abs=1e-30)
 
 
 @OFTEN
@@ -89,9 +97,10 @@ def test_batch_boundaries_do_not_change_a_bit(
 @FAST
 @given(ROWS, HALF_LIVES)
 def test_likes_are_never_more_than_exposures(rows: list[Row], half_life_days: float) -> None:
-    likes, _, exposures = counts_of(rows, half_life_days=half_life_days).decayed()
-    assert np.all((likes >= 0) & (likes <= exposures))
-    assert likes.dtype == exposures.dtype == np.float32
+    likes, _, *seen = counts_of(rows, half_life_days=half_life_days).decayed()
+    for exposures in seen:
+        assert np.all((likes >= 0) & (likes <= exposures))
+        assert likes.dtype == exposures.dtype == np.float32
 
 
 @pytest.mark.parametrize("half_life_days", [0.001, 1.0, 7.0, 400.0])
@@ -107,7 +116,7 @@ def test_a_tiny_half_life_over_years_stays_finite(apart: bool) -> None:
     rows = [("like", n % 2, START + n * 3e7) for n in range(20)]
     batches = [[row] for row in rows] if apart else [rows]
     counts = counts_of(*batches, half_life_days=1 / DAY_S)
-    likes, _, exposures = counts.decayed()
+    likes, _, exposures, _ = counts.decayed()
     assert likes.tolist() == exposures.tolist() == [0.0, 1.0, 0.0, 0.0]
 
 
@@ -123,10 +132,27 @@ def test_a_late_row_weighs_as_old_as_it_is() -> None:
 def test_exposures_are_impressions_or_more_reactions(
     likes: int, dislikes: int, impressions: int, exposures: int
 ) -> None:
-    numbers = zip(KINDS, (likes, dislikes, impressions), strict=True)
+    numbers = zip(LOGGED, (likes, dislikes, impressions), strict=True)
     rows = [(kind, 0, START) for kind, number in numbers for _ in range(number)]
     found = counts_of(rows).decayed()
-    assert [values[0] for values in found] == [likes, dislikes, exposures]
+    assert [values[0] for values in found] == [likes, dislikes, exposures, likes + dislikes]
+
+
+def test_an_answered_impression_weighs_as_old_as_it_is_itself() -> None:
+    week = 7 * DAY_S
+    shown = [("impression", 0, START), ("impression", 1, START)]
+    counts = counts_of(shown, [("impression", 2, START + 1), ("dislike", 1, START + week)])
+    assert counts.decayed()[3].tolist() == [0, 1, 0, 0]
+    counts = counts_of(shown, [("dislike", 1, START + week), ("like", 3, START + week)])
+    assert counts.decayed()[3].tolist() == [0.5, 1, 0, 1]
+
+
+def test_an_undo_leaves_the_slate_answered() -> None:
+    counts = Counts(7.0)
+    counts.add(with_undos([("impression", n, START, "", None) for n in range(2)]))
+    counts.add(with_undos([("like", 0, START + 1, "", None), ("undo", 0, START + 1, "like", START + 1)]))
+    for found, wanted in zip(counts.decayed(), ([0, 0], [0, 0], [1, 1], [1, 1]), strict=True):
+        assert found == pytest.approx(wanted, rel=1e-5)
 
 
 UNDO = {
@@ -139,7 +165,7 @@ UNDO = {
 
 
 def with_undos(rows: list[tuple[str, int, float, str, float | None]]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema=UNDO, orient="row")
+    return identified(pl.DataFrame(rows, schema=UNDO, orient="row"))
 
 
 @pytest.mark.parametrize("kind", ["like", "dislike", "hide"])
@@ -157,7 +183,7 @@ def test_an_undo_takes_away_what_its_reaction_added(kind: str) -> None:
 def test_hiding_is_neither_a_like_nor_a_dislike() -> None:
     counts = Counts(7.0)
     counts.add(with_undos([("hide", 0, START, "", None), ("undo", 0, START, "", None)]))
-    assert [array.tolist() for array in counts.decayed()] == [[0.0]] * 3
+    assert [array.tolist() for array in counts.decayed()] == [[0.0]] * 4
 
 
 @pytest.mark.parametrize("size", range(1, 8))
@@ -177,20 +203,20 @@ def test_rows_of_unknown_items_only_advance_the_rows() -> None:
     known = [("like", 0, START)]
     counts = counts_of(known, [("like", -1, START + 1e9)])
     assert (counts.rows, counts.latest) == (2, START)
-    assert result(counts)[:2] == result(counts_of(known))[:2]
+    assert result(counts)[0] == result(counts_of(known))[0]
 
 
 def test_no_rows_are_no_counts() -> None:
     counts = counts_of([])
     assert (counts.rows, counts.origin) == (0, None)
-    assert [array.tolist() for array in counts.decayed()] == [[0.0] * ITEMS] * 3
+    assert [array.tolist() for array in counts.decayed()] == [[0.0] * ITEMS] * 4
 
 
 def test_the_catalogue_only_grows() -> None:
     counts = counts_of([("like", 2, START)])
     for items, expected in ((2, ITEMS), (9, 9)):
         counts.resize(items)
-        likes, _, exposures = counts.decayed()
+        likes, *_, exposures = counts.decayed()
         assert len(likes) == len(exposures) == expected
         assert np.flatnonzero(likes).tolist() == [2]
 
@@ -202,8 +228,12 @@ def test_a_copy_and_its_original_go_separate_ways(later: float) -> None:
     counts.add(frame([("like", 1, later)]))
     assert result(copy) == before
     assert result(counts) == result(counts_of([("like", 0, START), ("like", 1, later)], half_life_days=0.001))
-    copy.add(frame([("like", 1, later)]))
-    assert result(copy) == result(counts)
+
+
+def test_nothing_can_be_added_to_a_copy() -> None:
+    copy = counts_of([("like", 0, START)]).copy()
+    with pytest.raises(AttributeError, match="slates"):
+        copy.add(frame([("like", 1, START)]))
 
 
 # checkpoints
@@ -214,10 +244,11 @@ def test_a_copy_and_its_original_go_separate_ways(later: float) -> None:
 def test_a_checkpoint_continues_to_the_last_bit(saved: int, half_life_days: float, tmp_path: Path) -> None:
     rng = np.random.default_rng(saved)
     times = np.sort(rng.uniform(1e9, 2e9, 20)).tolist()
-    rows: list[Row] = [(KINDS[n % 3], int(rng.integers(0, ITEMS)), at) for n, at in enumerate(times)]
+    rows: list[Row] = [(LOGGED[n % 3], int(rng.integers(0, ITEMS)), at) for n, at in enumerate(times)]
     counts_of(rows[:saved], half_life_days=half_life_days).save(tmp_path / "checkpoint.npz")
     loaded = Counts.load(tmp_path / "checkpoint.npz", half_life_days)
     assert result(loaded) == result(counts_of(rows[:saved], half_life_days=half_life_days))
+    loaded.slates.add(frame(rows[:saved]))
     loaded.add(frame(rows[saved:]))
     assert result(loaded) == result(counts_of(rows, half_life_days=half_life_days))
 
@@ -230,6 +261,13 @@ def test_a_checkpoint_of_another_half_life_is_ignored(tmp_path: Path) -> None:
     counts_of([("like", 0, START)]).save(tmp_path / "checkpoint.npz")
     loaded = Counts.load(tmp_path / "checkpoint.npz", 8.0)
     assert (loaded.rows, loaded.half_life_s, result(loaded)) == (0, 8 * DAY_S, result(Counts(8.0)))
+
+
+def test_a_checkpoint_of_other_kinds_is_ignored(tmp_path: Path) -> None:
+    older = counts_of([("like", 0, START)])
+    older._sums = older._sums[:3]
+    older.save(tmp_path / "checkpoint.npz")
+    assert result(Counts.load(tmp_path / "checkpoint.npz", 7.0)) == result(Counts(7.0))
 
 
 def test_a_failed_save_leaves_the_previous_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,3 +113,42 @@ def test_at_most_three_codes_per_item_remain() -> None:
     rng = np.random.default_rng(0)
     history = list(zip(rng.integers(0, 20, 5_000).tolist(), rng.integers(0, 3, 5_000).tolist(), strict=True))
     assert len(history_of(compacted(codes_of(history)))) == 60
+
+
+def looked_at(history: list[tuple[int, int]], places: int) -> list[int]:
+    """From every reaction back to the items shown last before it, one by one."""
+    found = set()
+    for place, (reacted, mark) in enumerate(history):
+        if mark == SHOWN:
+            continue
+        found.add(reacted)
+        left = places
+        for index, earlier in reversed(history[:place]):
+            if earlier == SHOWN and left > 0:
+                found.add(index)
+                left -= 1
+    return sorted(found)
+
+
+@FAST
+@given(
+    st.lists(st.tuples(st.integers(0, 12), st.sampled_from([SHOWN] * 4 + [LIKE, DISLIKE, UNDO])), max_size=40),
+    st.integers(0, 12),
+)
+def test_answered_is_what_was_in_front_of_a_reaction(history: list[tuple[int, int]], places: int) -> None:
+    codes = codes_of(history)
+    found = UserState(codes).answered(places)
+    assert found.dtype == np.int64
+    assert found.tolist() == looked_at(history_of(codes), places)
+
+
+def test_a_list_after_the_last_reaction_is_not_answered() -> None:
+    codes = encode([7, 5, 6], SHOWN) + encode([5], LIKE) + encode([1, 2, 3], SHOWN)
+    assert UserState(codes).answered(3).tolist() == [5, 6, 7]
+    assert UserState(codes).answered(2).tolist() == [5, 6]
+    assert UserState(codes + encode([9], DISLIKE)).answered(3).tolist() == [1, 2, 3, 5, 6, 7, 9]
+
+
+@pytest.mark.parametrize("codes", [b"", encode([1, 2], SHOWN), encode([1], SHOWN) + encode([1], UNDO)])
+def test_without_a_reaction_nothing_is_answered(codes: bytes) -> None:
+    assert UserState(codes).answered(10).tolist() == []

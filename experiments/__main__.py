@@ -1,0 +1,67 @@
+"""``python -m experiments``: variants of the ranking against each other, over seeds and worlds, with intervals."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+# Before numpy comes: every seed has a process of its own.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from experiments.study import Study, run_study, show
+from grader.errors import GraderError
+from grader.worlds.spec import read_spec
+from recsys.ranking.profiles import COMPONENTS, PROFILES, ranking
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    world: Annotated[list[str] | None, typer.Option(help="as for the grader; may be repeated")] = None,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"a profile ({', '.join(PROFILES)}), with -COMPONENT for each that it goes without "
+            f"({', '.join(COMPONENTS)}); may be repeated, the first is what the others are compared with"
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="how many: worlds, visits and rankings all differ")] = 5,
+    first_seed: Annotated[int, typer.Option(min=0)] = 100,
+    lists: Annotated[float | None, typer.Option(help="lists per user; as the grader takes it if not given")] = None,
+    refresh_s: Annotated[float, typer.Option(min=0.1, help="seconds between two refreshes")] = 2.0,
+    learn_s: Annotated[float, typer.Option(min=0.1, help="seconds between two fits of the factor model")] = 10.0,
+    processes: Annotated[int, typer.Option(min=1)] = os.cpu_count() or 1,
+    ladder: Annotated[bool, typer.Option(help="also play the grader's reference ladder")] = False,
+) -> None:
+    """Play the grader's visits against the ranking in this process, in virtual time: minutes instead of hours."""
+    console = Console()
+    study = Study(
+        tuple(world or ["synthetic:items=8000,users=6000"]),
+        tuple(variant or ["balanced", "popular", "random"]),
+        tuple(range(first_seed, first_seed + seeds)),
+        lists,
+        refresh_s,
+        learn_s,
+        ladder,
+    )
+    for spec in study.worlds:
+        read_spec(spec)
+    for name in study.variants:
+        ranking(*name.partition("-")[::2])
+    show(console, study, run_study(console, study, processes))
+
+
+if __name__ == "__main__":
+    try:
+        app(standalone_mode=False)
+    except (GraderError, ValueError) as error:
+        sys.exit(str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(130)
+    except typer.Exit as end:
+        sys.exit(end.exit_code)

@@ -1,0 +1,145 @@
+"""Many plays, and what they say of the variants: paired by seed, with Student's intervals."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from scipy import stats
+
+from experiments.system import System, play
+from grader.grade import usual_lists
+from grader.ladder.rungs import climb
+from grader.metrics.lists import judge
+from grader.scoring import PROFILES, measure_lists, score
+from grader.traffic import Plan, TrafficConfig, plan_traffic
+from grader.worlds.spec import open_world
+from grader.worlds.world import World
+from recsys.ranking.profiles import ranking
+
+K: Final = 10
+CHECKPOINTS: Final = (1_000, 3_000, 10_000)  # reactions seen
+FIFTHS: Final = 5
+
+
+@dataclass(frozen=True)
+class Study:
+    worlds: tuple[str, ...]
+    variants: tuple[str, ...]
+    seeds: tuple[int, ...]
+    lists: float | None
+    refresh_s: float
+    learn_s: float
+    ladder: bool
+
+
+class Task(NamedTuple):
+    world: str
+    variant: str
+    seed: int
+
+
+class Played(NamedTuple):
+    """Metrics of one play; ``fifths`` and ``at`` are precision along the run and around CHECKPOINTS reactions."""
+
+    values: dict[str, float]
+    fifths: list[float]
+    at: list[float]
+
+
+def run_study(console: Console, study: Study, processes: int) -> dict[Task, Played]:
+    """One play for each world, variant and seed. Plays of one world and seed share a process, which builds it once."""
+    tasks = [Task(world, variant, seed) for world in study.worlds for seed in study.seeds for variant in study.variants]
+    jobs = [(study, tasks[n : n + len(study.variants)]) for n in range(0, len(tasks), len(study.variants))]
+    played: dict[Task, Played] = {}
+    with multiprocessing.get_context("spawn").Pool(min(processes, len(jobs))) as pool:
+        for results in track(pool.imap_unordered(_play_all, jobs), "playing", len(jobs), console=console):
+            played |= results
+    return played
+
+
+def _play_all(job: tuple[Study, Sequence[Task]]) -> dict[Task, Played]:
+    study, tasks = job
+    played = {task: _play(study, task) for task in tasks}
+    if study.ladder:
+        world, plan = _stage(tasks[0].world, tasks[0].seed, study.lists)
+        for rung in climb(world, plan, K, tasks[0].seed):
+            values = {name: float(value) for name, value in rung["metrics"].items()}  # type: ignore[attr-defined]
+            played[Task(tasks[0].world, f"ladder: {rung['name']}", tasks[0].seed)] = Played(values, [], [])
+    return played
+
+
+@lru_cache(maxsize=1)
+def _stage(spec: str, seed: int, lists: float | None) -> tuple[World, Plan]:
+    world = open_world(spec, seed)
+    traffic = TrafficConfig(lists_per_user=lists or usual_lists(world))
+    return world, plan_traffic(world.n_users, traffic, seed)
+
+
+def _play(study: Study, task: Task) -> Played:
+    world, plan = _stage(task.world, task.seed, study.lists)
+    profile, _, without = task.variant.partition("-")
+    system = System(world, ranking(profile, without.replace("-", ",")), task.seed, study.refresh_s, study.learn_s)
+    lists = judge(world, plan.step_user[plan.lists], play(world, plan, system, K))
+    measured = measure_lists(world.catalogue, lists, task.seed)
+    values = {name: one.value for name, one in measured.items()}
+    values["points"] = score(measured, PROFILES["standard"]).quality.value
+    hits = lists.hits.mean(axis=1)
+    fifths = [float(part.mean()) for part in np.array_split(hits, FIFTHS)]
+    return Played(values, fifths, [_around(plan, system.reactions_before, hits, count) for count in CHECKPOINTS])
+
+
+def _around(plan: Plan, reactions_before: Sequence[int], hits: np.ndarray, count: int) -> float:
+    """Mean precision of the hundred lists that follow the ``count``-th reaction; NaN if it never came."""
+    first = int(np.searchsorted(reactions_before, count))
+    return float(hits[first : first + 100].mean()) if first < len(hits) else float("nan")
+
+
+COLUMNS: Final = {
+    "points": "points",
+    "precision": "precision",
+    "ndcg_remaining": "nDCG",
+    "intra_list_diversity": "diversity",
+    "catalogue_coverage": "coverage",
+}
+
+
+def show(console: Console, study: Study, played: dict[Task, Played]) -> None:
+    """A Markdown table for each world: means with 95 % intervals over seeds, precision beside the first variant's."""
+    heads = ("variant", *COLUMNS.values(), "precision beside the first", "by fifth", "after 1k, 3k, 10k reactions")
+    for world in study.worlds:
+        names = list(dict.fromkeys(task.variant for task in played if task.world == world))
+        rows = [heads, ("---",) * len(heads)]
+        for name in names:
+            runs, first = ([played[Task(world, of, seed)] for seed in study.seeds] for of in (name, names[0]))
+            rows.append((name, *_cells(runs, first, name == names[0])))
+        text = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        console.print(f"\n{world}, {len(study.seeds)} seeds\n\n{text}", soft_wrap=True, markup=False, highlight=False)
+
+
+def _cells(runs: Sequence[Played], first: Sequence[Played], is_first: bool) -> Iterator[str]:
+    for name in COLUMNS:
+        values = np.array([run.values.get(name, np.nan) for run in runs])
+        yield "" if np.isnan(values).all() else interval(values, 1 if name == "points" else 3)
+    ours, theirs = (np.array([run.values["precision"] for run in side]) for side in (runs, first))
+    yield "" if is_first else f"{interval(100 * (ours / theirs - 1), 1)} %"
+    yield _along([run.fifths for run in runs])
+    yield _along([run.at for run in runs])
+
+
+def _along(of_runs: Sequence[Sequence[float]]) -> str:
+    return " ".join(f"{value:.3f}" for value in np.mean(of_runs, axis=0)) if len(of_runs[0]) else ""
+
+
+def interval(values: np.ndarray, digits: int) -> str:
+    """Mean and half width of Student's 95 % interval over the seeds; one seed has no interval."""
+    if len(values) < 2:
+        return f"{values.mean():.{digits}f}"
+    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    return f"{values.mean():.{digits}f} ± {half:.{digits}f}"

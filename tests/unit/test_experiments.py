@@ -1,0 +1,76 @@
+"""The recommender in virtual time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from experiments.study import Played, Study, Task, _play, interval
+from tests.servers import ROOT
+
+TINY = "tiny:users=300"
+STUDY = Study((TINY,), ("balanced", "popular", "random"), (1, 2), 3.1, 2.0, 10.0, ladder=False)
+
+
+def played(variant: str, seed: int = 1) -> Played:
+    return _play(STUDY, Task(TINY, variant, seed))
+
+
+def test_the_same_seed_gives_the_same_play() -> None:
+    first, again = played("balanced"), played("balanced")
+    assert (first.values, first.fifths) == (again.values, again.fifths)
+
+
+def test_learning_beats_chance() -> None:
+    ours, chance = (
+        np.mean([played(name, seed).values["precision"] for seed in (1, 2)]) for name in ("balanced", "random")
+    )
+    assert ours > 1.3 * chance
+
+
+def test_a_component_is_left_out() -> None:
+    wide = Task("tiny:users=50,items=1000", "balanced", 1)
+    whole, part = (_play(STUDY, wide._replace(variant=name)) for name in ("balanced", "balanced-explore"))
+    assert part.values["catalogue_coverage"] < 0.9 * whole.values["catalogue_coverage"]
+
+
+def test_precision_is_known_along_the_run() -> None:
+    found = played("balanced")
+    assert len(found.fifths) == 5
+    assert np.mean(found.fifths) == pytest.approx(found.values["precision"], abs=0.01)
+    assert found.at[0] > 0
+    assert np.isnan(found.at[2])  # so many reactions never came
+
+
+def test_intervals_are_those_of_student() -> None:
+    assert interval(np.array([1.0, 2.0, 3.0]), 3) == "2.000 ± 2.484"  # 4.303 · 1 / √3
+    assert interval(np.array([1.5]), 1) == "1.5"
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "experiments", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_the_command_prints_a_table_for_each_world() -> None:
+    ended = run("--world", "tiny:users=40", "--seeds", "2", "--variant", "balanced", "--variant", "random", "--ladder")
+    assert ended.returncode == 0, ended.stderr
+    rows = [line.split("|")[1].strip() for line in ended.stdout.splitlines() if line.startswith("|")]
+    assert rows[2:4] == ["balanced", "random"]
+    assert "ladder: popularity oracle" in rows
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["--variant", "clever"], "no profile 'clever'"), (["--variant", "balanced-luck"], "no component 'luck'"),
+     (["--world", "mars"], "no world 'mars'")],
+)  # fmt: skip
+def test_a_wrong_name_is_one_sentence(arguments: list[str], message: str) -> None:
+    ended = run(*arguments)
+    assert ended.returncode != 0
+    assert message in ended.stderr
+    assert "Traceback" not in ended.stderr

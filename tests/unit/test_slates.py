@@ -1,0 +1,312 @@
+"""Which slates are answered, by example and against a plain loop over all rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys.user_state import DISLIKE, LIKE, MARKS
+from regular_pipeline import slates as module
+from regular_pipeline.slates import Answered, Lessons, Slates
+
+FAST = settings(deadline=None, max_examples=100)
+Row = tuple[str, str, str, int, float]  # event id, kind, user, item index, received at
+START = 1.7e9
+EVENT = st.one_of(
+    st.tuples(st.just("impression"), st.sampled_from("uvw"), st.lists(st.integers(-1, 4), min_size=1, max_size=4)),
+    st.tuples(
+        st.sampled_from(["like", "dislike", "hide", "undo"]),
+        st.sampled_from("uvw"),
+        st.lists(st.integers(-1, 4), min_size=1, max_size=2),
+    ),
+)
+EVENTS = st.lists(EVENT, max_size=40)
+LIMITS = st.tuples(st.sampled_from([1, 2, 5, 12, 1_000]), st.sampled_from([1, 3, 10, 50_000]))
+
+
+def shown(user: str, *items: int) -> tuple[str, str, list[int]]:
+    return ("impression", user, list(items))
+
+
+def said(kind: str, user: str, *items: int) -> tuple[str, str, list[int]]:
+    return (kind, user, list(items))
+
+
+def rows_of(events: list[tuple[str, str, list[int]]]) -> list[Row]:
+    """Each event has an id of its own; each row is received a second after the one before."""
+    rows: list[Row] = []
+    for number, (kind, user, items) in enumerate(events):
+        rows += [(f"e{number}", kind, user, item, START + len(rows) + place) for place, item in enumerate(items)]
+    return rows
+
+
+def frame(rows: list[Row]) -> pl.DataFrame:
+    schema = {
+        "event_id": pl.String,
+        "kind": pl.String,
+        "user_id": pl.String,
+        "item_index": pl.Int32,
+        "received_at": pl.Float64,
+    }
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def fed(*events: tuple[str, str, list[int]]) -> Slates:
+    slates = Slates()
+    slates.add(frame(rows_of(list(events))))
+    return slates
+
+
+def pairs(answered: Answered) -> list[tuple[int, float]]:
+    return list(zip(answered.index.tolist(), answered.received_at.tolist(), strict=True))
+
+
+def table(lessons: Lessons) -> list[tuple[int, int, int, int]]:
+    """(user, item, outcome, slate) of each row."""
+    columns = (lessons.user, lessons.item, lessons.outcome, lessons.slate)
+    return list(zip(*(column.tolist() for column in columns), strict=True))
+
+
+def outcomes(slates: Slates) -> list[tuple[int, int]]:
+    return [(item, outcome) for _, item, outcome, _ in table(slates.lessons())]
+
+
+@contextmanager
+def limits(remembered: int, step: int = 50_000) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "REMEMBERED_ROWS", remembered)
+        patch.setattr(module, "STEP_ROWS", step)
+        yield
+
+
+@dataclass
+class Shown:
+    """A slate of the oracle."""
+
+    first: int
+    user: str
+    items: list[int] = field(default_factory=list)
+    received: list[float] = field(default_factory=list)
+    outcomes: list[int] = field(default_factory=list)
+    answered: bool = False
+
+    def known(self) -> list[tuple[int, int, float]]:
+        told = zip(self.items, self.outcomes, self.received, strict=True)
+        return [row for row in told if row[0] >= 0]
+
+
+class Oracle:
+    """All slates ever, row by row."""
+
+    def __init__(self, rows: list[Row], remembered: int) -> None:
+        self.slates: list[Shown] = []
+        self.answered: list[tuple[int, int, float]] = []  # number of the answering row, item, received at
+        self.newest: dict[str, Shown] = {}
+        for number, row in enumerate(rows):
+            if row[1] == "impression":
+                self.show(number, row, new=number == 0 or rows[number - 1][:2] != row[:2])
+            elif row[3] >= 0:
+                self.react(number, row, number + 1 - remembered)
+        self.remembered = [slate for slate in self.slates if slate.first > len(rows) - remembered]
+
+    def show(self, number: int, row: Row, *, new: bool) -> None:
+        if new:
+            self.newest[row[2]] = Shown(number, row[2])
+            self.slates.append(self.newest[row[2]])
+        slate = self.slates[-1]
+        slate.items.append(row[3])
+        slate.received.append(row[4])
+        slate.outcomes.append(0)
+
+    def react(self, number: int, row: Row, forgotten: int) -> None:
+        slate = self.newest.get(row[2])
+        if slate is None or slate.first <= forgotten or row[3] not in slate.items:
+            return
+        slate.outcomes[slate.items.index(row[3])] = 0 if row[1] == "undo" else MARKS[row[1]]
+        if row[1] != "undo" and not slate.answered:
+            slate.answered = True
+            self.answered += [(number, item, at) for item, _, at in slate.known()]
+
+    def lessons(self) -> list[tuple[int, int, int, int]]:
+        taught = [slate for slate in self.remembered if slate.answered]
+        users = list(dict.fromkeys(slate.user for slate in taught))
+        return [
+            (users.index(slate.user), item, outcome, slate.first)
+            for slate in taught
+            for item, outcome, _ in slate.known()
+        ]
+
+    def totals(self) -> tuple[int, int, int]:
+        answered = sum(slate.answered for slate in self.remembered)
+        return len(self.remembered), answered, sum(outcome > 0 for *_, outcome, _ in self.lessons())
+
+
+def everything(slates: Slates) -> tuple[object, ...]:
+    lessons = slates.lessons()
+    columns = (lessons.user, lessons.item, lessons.outcome, lessons.slate)
+    return tuple((column.dtype, column.tobytes()) for column in columns), slates.totals()
+
+
+# by example
+
+
+def test_a_reaction_answers_the_whole_slate() -> None:
+    slates = fed(shown("u", 7, 3, 5), said("like", "u", 3))
+    assert outcomes(slates) == [(7, 0), (3, LIKE), (5, 0)]
+    assert slates.totals() == (1, 1, 1)
+
+
+def test_a_slate_without_a_reaction_teaches_nothing() -> None:
+    slates = fed(shown("u", 1, 2), shown("u", 3, 4), shown("v", 5), said("dislike", "u", 4))
+    assert outcomes(slates) == [(3, 0), (4, DISLIKE)]
+    assert slates.totals() == (3, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "reaction",
+    [said("like", "u", 1), said("like", "v", 3), said("like", "u", 9), said("like", "u", -1), said("undo", "u", 3)],
+    ids=["older slate", "another user", "not shown", "unknown item", "undo"],
+)
+def test_what_answers_nothing(reaction: tuple[str, str, list[int]]) -> None:
+    slates = fed(shown("u", 1, 2), shown("u", 3, -1), reaction)
+    assert slates.totals() == (2, 0, 0)
+    assert outcomes(slates) == []
+
+
+@pytest.mark.parametrize(
+    ("kinds", "outcome"),
+    [
+        (["like"], LIKE),
+        (["dislike"], DISLIKE),
+        (["hide"], DISLIKE),
+        (["dislike", "like"], LIKE),
+        (["like", "hide"], DISLIKE),
+        (["like", "undo"], 0),
+        (["like", "undo", "undo", "dislike"], DISLIKE),
+    ],
+)
+def test_the_latest_reaction_is_the_outcome(kinds: list[str], outcome: int) -> None:
+    slates = fed(shown("u", 1, 2), *(said(kind, "u", 2) for kind in kinds))
+    assert outcomes(slates) == [(1, 0), (2, outcome)]
+    assert slates.totals() == (1, 1, int(outcome > 0))
+
+
+def test_an_answered_slate_keeps_its_outcomes_when_the_next_one_is_shown() -> None:
+    slates = fed(shown("u", 1, 2), said("like", "u", 1), shown("u", 3), said("undo", "u", 1), said("hide", "u", 2))
+    assert outcomes(slates) == [(1, LIKE), (2, 0)]
+
+
+def test_users_and_slates_are_numbered_as_they_appear() -> None:
+    slates = fed(
+        shown("x", 9),
+        shown("w", 1),
+        shown("u", 2, 3),
+        said("like", "u", 2),
+        shown("w", 4),
+        said("like", "w", 4),
+        shown("u", 5),
+        said("hide", "u", 5),
+    )
+    assert table(slates.lessons()) == [(0, 2, 1, 2), (0, 3, 0, 2), (1, 4, 1, 5), (0, 5, 2, 7)]
+
+
+def test_what_became_answered_comes_once_and_in_the_order_of_the_answers() -> None:
+    slates = Slates()
+    first = [shown("u", 1, -1, 2), shown("v", 3), said("like", "v", 3), said("like", "u", 2), said("hide", "u", 1)]
+    assert pairs(slates.add(frame(rows_of(first)))) == [(3, START + 3), (1, START), (2, START + 2)]
+    assert pairs(slates.add(frame(rows_of([said("dislike", "u", 1), said("like", "v", 3)])))) == []
+
+
+def test_unknown_items_are_kept_out() -> None:
+    slates = fed(shown("u", -1, 4), said("like", "u", -1), shown("v", -1), said("like", "v", -1), said("like", "u", 4))
+    assert outcomes(slates) == [(4, LIKE)]
+    assert slates.totals() == (2, 1, 1)
+
+
+def test_lists_one_after_the_other_are_told_apart_by_their_events() -> None:
+    assert fed(shown("u", 1, 2), shown("u", 3), shown("v", 4)).totals() == (3, 0, 0)
+
+
+@pytest.mark.parametrize("batches", [[], [[]], [[], []]], ids=["no batch", "an empty one", "empty ones"])
+def test_no_rows_are_no_slates(batches: list[list[Row]]) -> None:
+    slates = Slates()
+    assert [pairs(slates.add(frame(batch))) for batch in batches] == [[]] * len(batches)
+    assert (table(slates.lessons()), slates.totals()) == ([], (0, 0, 0))
+
+
+@pytest.mark.parametrize(("others", "remembered"), [(5, True), (6, False)])
+def test_a_slate_is_forgotten_after_so_many_rows(others: int, remembered: bool) -> None:
+    with limits(9):
+        slates = fed(shown("u", 1, 2), said("like", "u", 1), *[said("like", "v", 1)] * others)
+    assert slates.totals() == ((1, 1, 1) if remembered else (0, 0, 0))
+
+
+@pytest.mark.parametrize(("others", "answered"), [(5, 2), (6, 0)])
+def test_a_forgotten_slate_can_no_longer_be_answered(others: int, answered: int) -> None:
+    rows = rows_of([shown("u", 1, 2), *[said("like", "v", 1)] * others, said("like", "u", 1)])
+    with limits(9):
+        assert len(Slates().add(frame(rows)).index) == answered
+
+
+# however the log is cut
+
+
+@FAST
+@given(EVENTS, LIMITS)
+def test_slates_equal_a_loop_over_all_rows(events: list[tuple[str, str, list[int]]], limit: tuple[int, int]) -> None:
+    rows = rows_of(events)
+    oracle = Oracle(rows, limit[0])
+    with limits(*limit):
+        slates = Slates()
+        answered = slates.add(frame(rows))
+    assert pairs(answered) == [(item, at) for _, item, at in oracle.answered]
+    assert table(slates.lessons()) == oracle.lessons()
+    assert slates.totals() == oracle.totals()
+
+
+@FAST
+@given(EVENTS, LIMITS, st.data())
+def test_batch_boundaries_do_not_change_a_bit(
+    events: list[tuple[str, str, list[int]]], limit: tuple[int, int], data: st.DataObject
+) -> None:
+    rows = rows_of(events)
+    places = sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=8)))
+    with limits(*limit):
+        whole, cut = Slates(), Slates()
+        at_once = pairs(whole.add(frame(rows)))
+        in_parts = []
+        for a, b in zip([0, *places], [*places, len(rows)], strict=True):
+            in_parts += pairs(cut.add(frame(rows[a:b])))
+            cut.lessons(), cut.totals()  # reading must not matter either
+    assert in_parts == at_once
+    assert everything(cut) == everything(whole)
+
+
+@FAST
+@given(EVENTS, LIMITS, st.data())
+def test_a_warm_start_goes_on_as_if_it_had_seen_all(
+    events: list[tuple[str, str, list[int]]], limit: tuple[int, int], data: st.DataObject
+) -> None:
+    rows = rows_of(events)
+    now = data.draw(st.integers(0, len(rows)))
+    begin = data.draw(st.integers(0, max(now - limit[0], 0)))
+    with limits(*limit):
+        old, new = Slates(), Slates(begin)
+        old.add(frame(rows[:now]))
+        new.add(frame(rows[begin:now]))
+        assert everything(new) == everything(old)
+        assert pairs(new.add(frame(rows[now:]))) == pairs(old.add(frame(rows[now:])))
+    assert everything(new) == everything(old)
+
+
+def test_users_are_forgotten_with_their_slates() -> None:
+    with limits(20):
+        slates = fed(*(shown(f"u{n}", 1, 2) for n in range(1_000)))
+    assert len(slates._newest) <= 20
+    assert slates._newest.keys() == slates._numbers.keys()
