@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from typing import Final
 
 import numpy as np
 import polars as pl
@@ -21,7 +20,6 @@ from recsys.user_state import MARKS, UserState, encode
 from regular_pipeline.counts import Counts
 from regular_pipeline.refresh import Snapshot, compute, learn_taste
 
-SPARE_CARDS: Final = 4
 Row = tuple[str, str, int, int, float]
 
 
@@ -50,11 +48,11 @@ class System:
     def recommend(self, user: int, k: int, at: float) -> list[int]:
         self._catch_up(at)
         self.reactions_before.append(self._reactions)
-        cards = [self._deck.popleft() for _ in range(min(self._view.explore_places(k) + SPARE_CARDS, len(self._deck)))]
+        cards = [self._deck.popleft() for _ in range(min(self._view.cards(k), len(self._deck)))]
         state = UserState(self._codes[user])
         chosen = choose(self._view, state, k, cards, self._rng, self._ranking.choose).positions
         self._deck.extendleft(card for card in cards if card not in chosen)
-        self._dealt += len(cards)
+        self._dealt += len(set(cards) & set(chosen))
         self._log(user, "impression", chosen, at)
         return chosen
 

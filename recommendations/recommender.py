@@ -26,7 +26,6 @@ log = structlog.get_logger()
 
 FROM_MEMORY: Final = Counter("lists_from_memory_total", "lists served without the user's state: Redis was away")
 CHOICE_S: Final = Summary("list_choice_seconds", "time to choose one list from what is known, without any waiting")
-SPARE_CARDS: Final = 4  # offered beyond the explore places, as the user may have seen some
 COMPACT_ABOVE: Final = 1_000  # codes beyond twice the catalogue before a user's state is rewritten
 
 
@@ -84,7 +83,7 @@ class Recommender:
         """Answers to all requests but those of users whose state moved on meanwhile: they are chosen anew."""
         users = list(dict.fromkeys(request.user_id for request in requests.values()))
         view = self._known.view
-        places = sum(view.explore_places(request.k) + SPARE_CARDS for request in requests.values())
+        places = sum(view.cards(request.k) for request in requests.values())
         known, page = await self._open_page(users, places - len(self._known.hand))
         known.hand.extend(page.cards)
         before = dict(zip(users, page.codes, strict=True))
@@ -122,7 +121,7 @@ class Recommender:
     def _choose(self, known: Knowledge, user_id: str, k: int, codes: bytes) -> Choice:
         rng = self._random.of(user_id, len(codes))
         hand = known.hand
-        offered = [hand.popleft() for _ in range(min(known.view.explore_places(k) + SPARE_CARDS, len(hand)))]
+        offered = [hand.popleft() for _ in range(min(known.view.cards(k), len(hand)))]
         cards = [known.catalogue.index[card] for card in offered]
         with CHOICE_S.time():
             choice = choose(known.view, UserState(codes), k, cards, rng, self._ranking.choose)

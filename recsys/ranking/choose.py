@@ -40,6 +40,8 @@ class ChooseConfig:
 
 
 DEFAULT: Final = ChooseConfig()
+CHOICE_OF_CARDS: Final = 3
+SPARE_CARDS: Final = 4
 # A user's state does not say where one list ends. This many places before a reaction are taken as looked at.
 ANSWERED_PLACES: Final = 10
 
@@ -98,9 +100,10 @@ class View:
         pool = order[in_pool[order]]
         return cls(items, order, items.among(pool), blend, explore_share)
 
-    def explore_places(self, k: int) -> int:
-        """The most places that a list of k leaves to cards."""
-        return int(np.ceil(k * self.explore_share))
+    def cards(self, k: int) -> int:
+        """How many cards to offer for a list of k: enough to choose from, and some for those the user has seen."""
+        places = int(np.ceil(k * self.explore_share))
+        return CHOICE_OF_CARDS * places + SPARE_CARDS if places else 0
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ def choose(
     """The user's next list: k positions, fewer only if fewer than k items are not disliked.
 
     No item is one this user was shown or disliked, until every other item has been shown. ``cards`` are positions
-    dealt from the exploration deck: the first unseen ones fill the explore places, so offer a few more than those.
+    dealt from the exploration deck: of those unseen the ones that suit the user best fill the explore places.
     Like rates are drawn from their posterior (Thompson sampling with reduced variance: Chapelle & Li 2011, section 3)
     with a normal approximation.
     """
@@ -136,7 +139,8 @@ def choose(
                 sources.append(source)
 
     # Rounded by chance, so that small shares of short lists are not lost.
-    explore = _unseen(cards, seen, int(k * view.explore_share + rng.random()))
+    places = int(k * view.explore_share + rng.random())
+    explore = _explored(view, user, [card for card in dict.fromkeys(cards) if not seen[card]], places, config)
     seen[explore] = True
     take(_ranked(view, user, k - len(explore), seen, rng, config), RANKED)
     seen[explore] = False
@@ -146,8 +150,12 @@ def choose(
     return Choice(chosen, sources)
 
 
-def _unseen(cards: Sequence[int], seen: NDArray[np.bool_], places: int) -> list[int]:
-    return [card for card in dict.fromkeys(cards) if not seen[card]][:places]
+def _explored(view: View, user: UserState, cards: list[int], places: int, config: ChooseConfig) -> list[int]:
+    """The cards for the explore places: those that suit this user best, as far as anything is known of him."""
+    if len(cards) <= places or not (user.marks != SHOWN).any():
+        return cards[:places]
+    lift = _lift(view, view.items.among(np.array(cards)), user, config)
+    return [cards[place] for place in np.argsort(-lift, kind="stable")[:places]]
 
 
 def _ranked(

@@ -151,10 +151,12 @@ def test_each_position_has_a_source_in_the_order_of_filling(call: Call) -> None:
 
 @FAST
 @given(calls())
-def test_the_first_unseen_cards_fill_the_explore_places(call: Call) -> None:
+def test_unseen_cards_fill_the_explore_places(call: Call) -> None:
     choice = call.run()
     explored = [p for p, source in zip(choice.positions, choice.sources, strict=True) if source == EXPLORE]
-    assert explored == call.unseen_cards[: len(explored)]
+    assert set(explored) <= set(call.unseen_cards)
+    if all(mark == SHOWN for _, mark in call.history):
+        assert explored == call.unseen_cards[: len(explored)]
     places = call.k * call.explore_share
     assert len(explored) in {min(whole, len(call.unseen_cards)) for whole in (int(places), ceil(places))}
 
@@ -271,17 +273,27 @@ def test_features_are_genres_by_their_deviation_then_loadings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("k", "share", "places"), [(10, 0.0, 0), (10, 0.25, 3), (10, 0.3, 3), (3, 0.1, 1), (0, 0.5, 0)]
+    ("k", "share", "cards"), [(10, 0.0, 0), (10, 0.25, 13), (10, 0.3, 13), (3, 0.1, 7), (0, 0.5, 0)]
 )
-def test_explore_places_are_the_most_that_a_list_leaves(k: int, share: float, places: int) -> None:
-    assert falling(50, share).explore_places(k) == places
+def test_several_cards_are_offered_for_each_explore_place(k: int, share: float, cards: int) -> None:
+    assert falling(50, share).cards(k) == cards
+
+
+def test_of_the_cards_those_that_suit_the_user_fill_the_places() -> None:
+    """Even items are of one genre, odd ones of the other; the user liked an even one."""
+    genres = np.eye(2, dtype=bool)[np.arange(60) % 2]
+    view = view_of(np.linspace(0.9, 0.01, 60), genres, explore_share=0.3)
+    fan = user_of((2, SHOWN), (2, LIKE))
+    cards = [41, 43, 40, 45, 44, 47, 46, 48]
+    assert choose(view, fan, 10, cards, rng()).positions[-3:] == [40, 44, 46]
+    assert choose(view, NOBODY, 10, cards, rng()).positions[-3:] == [41, 43, 40]
 
 
 @pytest.mark.parametrize(("k", "share"), [(10, 0.25), (10, 0.05), (3, 0.1), (1, 0.3), (10, 0.3)])
 def test_explore_places_are_rounded_by_chance(k: int, share: float) -> None:
     view, generator, cards = falling(50, share), rng(), list(range(30, 50))
     explored = [choose(view, NOBODY, k, cards, generator).sources.count(EXPLORE) for _ in range(600)]
-    assert set(explored) == {int(k * share), view.explore_places(k)}
+    assert set(explored) == {int(k * share), ceil(k * share)}
     assert np.mean(explored) == pytest.approx(k * share, abs=0.1)
 
 
