@@ -36,6 +36,7 @@ class ChooseConfig:
     taste_likes: float = 3.0  # likes after which taste has half its weight
     dislike_weight: float = 0.1  # a dislike says this much as often as a like: most items shown are disliked
     most_lift: float = 3.0  # of the logarithm of a like rate, by the factor model
+    explore_known: float = 0.3  # most of a list that explores for a user who has reacted: it is his list
     uniform: bool = False  # lists of random items: a baseline
 
 
@@ -139,7 +140,9 @@ def choose(
                 sources.append(source)
 
     # Rounded by chance, so that small shares of short lists are not lost.
-    places = int(k * view.explore_share + rng.random())
+    known = bool((user.marks != SHOWN).any())
+    share = min(view.explore_share, config.explore_known) if known else view.explore_share
+    places = int(k * share + rng.random())
     explore = _explored(view, user, [card for card in dict.fromkeys(cards) if not seen[card]], places, config)
     seen[explore] = True
     take(_ranked(view, user, k - len(explore), seen, rng, config), RANKED)
