@@ -22,7 +22,7 @@ from tests.browser.person import (
     user_id,
     wait_for_new_list,
 )
-from tests.servers import System
+from tests.servers import System, wait_until
 
 GENRE = "Horror"
 OF_GENRE = [film.id for film in FILMS.values() if film.genres == (GENRE,)]
@@ -36,15 +36,21 @@ def recs(system: System, page: Page) -> list[str]:
     return list(answer.json()["item_ids"])
 
 
-def test_three_likes_of_a_genre_bring_clearly_more_of_it(new_page: NewPage) -> None:
+def likes_counted(system: System) -> int:
+    return int(httpx.get(f"{system.recommendations.url}/status").json()["log"].get("likes", 0))
+
+
+def test_three_likes_of_a_genre_bring_clearly_more_of_it(new_page: NewPage, system: System) -> None:
     """Three people, as a single list is a random draw: one more film each on average, at least."""
     before = after = named = 0
     for _ in range(PEOPLE):
         page = new_page()
         page.goto("/")
         before += of_genre(listed(page), GENRE)
+        counted = likes_counted(system)
         for item in OF_GENRE[:3]:
             say_about(page, item, "like")
+        wait_until(lambda counted=counted: likes_counted(system) >= counted + 3, 30, "the likes are drained")  # type: ignore[misc]
         page.get_by_role("link", name="See what changed").click()
         expect(cards(page)).to_have_count(10)
         expect(page.locator(".intro")).to_have_text("Chosen from your 3 likes and 0 dislikes.")
