@@ -12,10 +12,10 @@ from rich.console import Console
 # Before numpy comes: every seed has a process of its own.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from experiments.study import Study, run_study, show
+from experiments.study import Study, ranking_of, run_study, show
 from grader.errors import GraderError
 from grader.worlds.spec import read_spec
-from recsys.ranking.profiles import COMPONENTS, PROFILES, ranking
+from recsys.ranking.profiles import COMPONENTS, PROFILES
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -52,7 +52,7 @@ def main(
     for spec in study.worlds:
         read_spec(spec)
     for name in study.variants:
-        ranking(*name.partition("-")[::2])
+        ranking_of(name)
     show(console, study, run_study(console, study, processes))
 
 

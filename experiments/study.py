@@ -21,7 +21,7 @@ from grader.scoring import PROFILES, measure_lists, score
 from grader.traffic import Plan, TrafficConfig, plan_traffic
 from grader.worlds.spec import open_world
 from grader.worlds.world import World
-from recsys.ranking.profiles import ranking
+from recsys.ranking.profiles import Ranking, ranking
 
 K: Final = 10
 CHECKPOINTS: Final = (1_000, 3_000, 10_000)  # reactions seen
@@ -66,7 +66,7 @@ def run_study(console: Console, study: Study, processes: int) -> dict[Task, Play
 
 def _play_all(job: tuple[Study, Sequence[Task]]) -> dict[Task, Played]:
     study, tasks = job
-    played = {task: _play(study, task) for task in tasks}
+    played = {task: play_task(study, task) for task in tasks}
     if study.ladder:
         world, plan = _stage(tasks[0].world, tasks[0].seed, study.lists)
         for rung in climb(world, plan, K, tasks[0].seed):
@@ -82,20 +82,26 @@ def _stage(spec: str, seed: int, lists: float | None) -> tuple[World, Plan]:
     return world, plan_traffic(world.n_users, traffic, seed)
 
 
-def _play(study: Study, task: Task) -> Played:
+def ranking_of(variant: str) -> Ranking:
+    """``profile-component-component``: the profile without these. ValueError for a name there is not."""
+    profile, *without = variant.split("-")
+    return ranking(profile, ",".join(without))
+
+
+def play_task(study: Study, task: Task) -> Played:
+    """What the variant achieves in this world with this seed."""
     world, plan = _stage(task.world, task.seed, study.lists)
-    profile, _, without = task.variant.partition("-")
-    system = System(world, ranking(profile, without.replace("-", ",")), task.seed, study.refresh_s, study.learn_s)
+    system = System(world, ranking_of(task.variant), task.seed, study.refresh_s, study.learn_s)
     lists = judge(world, plan.step_user[plan.lists], play(world, plan, system, K))
     measured = measure_lists(world.catalogue, lists, task.seed)
     values = {name: one.value for name, one in measured.items()}
     values["points"] = score(measured, PROFILES["standard"]).quality.value
     hits = lists.hits.mean(axis=1)
     fifths = [float(part.mean()) for part in np.array_split(hits, FIFTHS)]
-    return Played(values, fifths, [_around(plan, system.reactions_before, hits, count) for count in CHECKPOINTS])
+    return Played(values, fifths, [_around(system.reactions_before, hits, count) for count in CHECKPOINTS])
 
 
-def _around(plan: Plan, reactions_before: Sequence[int], hits: np.ndarray, count: int) -> float:
+def _around(reactions_before: Sequence[int], hits: np.ndarray, count: int) -> float:
     """Mean precision of the hundred lists that follow the ``count``-th reaction; NaN if it never came."""
     first = int(np.searchsorted(reactions_before, count))
     return float(hits[first : first + 100].mean()) if first < len(hits) else float("nan")

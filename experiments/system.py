@@ -11,6 +11,7 @@ from grader.metrics.lists import NOTHING
 from grader.session import opinions_of
 from grader.traffic import Plan
 from grader.worlds.world import Ints, World
+from recommendations.knowledge import build_view
 from recsys.catalogue import Catalogue
 from recsys.contract import EVENT_SCHEMA, ItemRecord
 from recsys.ranking.choose import View, choose
@@ -18,7 +19,7 @@ from recsys.ranking.profiles import Ranking
 from recsys.ranking.taste import TasteModel
 from recsys.user_state import MARKS, UserState, encode
 from regular_pipeline.counts import Counts
-from regular_pipeline.refresh import Snapshot, compute, learn_taste
+from regular_pipeline.refresh import Snapshot, compute, deck_size, learn_taste
 
 Row = tuple[str, str, int, int, float]
 
@@ -79,18 +80,8 @@ class System:
         snapshot = Snapshot.take(1, self._catalogue, self._counts, self._taste, self._ranking)
         refreshed = compute(snapshot, self._seed)
         made = refreshed.artifacts
-        self._view = View.of(
-            made.mean,
-            made.sd,
-            made.order.astype(np.int64),
-            snapshot.genres,
-            self._ranking.choose,
-            loadings=made.loadings,
-            genre_variance=made.genre_variance,
-            blend=made.blend,
-            explore_share=made.explore_share,
-        )
-        self._deck = deque(refreshed.deck(snapshot, max(1_000, 3 * self._dealt), self._rng).tolist())
+        self._view = build_view(self._catalogue, made, self._ranking)
+        self._deck = deque(refreshed.deck(snapshot, deck_size(self._dealt), self._rng).tolist())
         self._dealt = 0
         if self._ranking.factors and at >= self._next_lesson:
             self._next_lesson = at + self._learn_s
@@ -114,7 +105,6 @@ def _frame(rows: list[Row]) -> pl.DataFrame:
 
 def play(world: World, plan: Plan, system: System, k: int) -> Ints:
     """(lists, k): what the system shows in the order of ``plan.lists``, NOTHING where a list is short."""
-    due_s = _due(plan)
     lists = np.full((len(plan.lists), k), NOTHING, np.int32)
     last: dict[int, list[int]] = {}
     said: defaultdict[int, set[int]] = defaultdict(set)
@@ -122,19 +112,11 @@ def play(world: World, plan: Plan, system: System, k: int) -> Ints:
     for step in plan.order.tolist():
         user = int(plan.step_user[step])
         if plan.looks[step]:
-            items = last[user] = system.recommend(user, k, float(due_s[step]))
+            items = last[user] = system.recommend(user, k, float(plan.due_s[step]))
             lists[number, : len(items)] = items
             number += 1
         else:
             opinions = opinions_of(world, user, [item for item in last[user] if item not in said[user]])
             said[user].update(opinions)
-            system.react(user, opinions, float(due_s[step]))
+            system.react(user, opinions, float(plan.due_s[step]))
     return lists
-
-
-def _due(plan: Plan) -> np.ndarray:
-    """(steps,): when each step is taken if answers take no time, seconds."""
-    steps = np.diff(plan.first)
-    since_arrival = np.cumsum(plan.pause_s)
-    since_arrival -= np.repeat(since_arrival[plan.first[:-1]], steps)
-    return np.asarray(np.repeat(plan.arrival_s, steps) + since_arrival)

@@ -51,12 +51,17 @@ class Plan:
         return np.repeat(self.user, np.diff(self.first))
 
     @cached_property
-    def order(self) -> Ints:
-        """(steps,): all steps in the order of a service that answers at once."""
+    def due_s(self) -> np.ndarray:
+        """(steps,): when each step is taken of a service that answers at once."""
         since_arrival = np.cumsum(self.pause_s)
         since_arrival -= np.repeat(since_arrival[self.first[:-1]], np.diff(self.first))
-        due_s = np.repeat(self.arrival_s, np.diff(self.first)) + since_arrival
-        return np.argsort(due_s, kind="stable").astype(np.int32)
+        due_s: np.ndarray = np.repeat(self.arrival_s, np.diff(self.first)) + since_arrival
+        return due_s
+
+    @cached_property
+    def order(self) -> Ints:
+        """(steps,): all steps as they are due."""
+        return np.argsort(self.due_s, kind="stable").astype(np.int32)
 
     @cached_property
     def lists(self) -> Ints:

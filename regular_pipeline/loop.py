@@ -29,13 +29,12 @@ from regular_pipeline.drain import (
     with_undone,
 )
 from regular_pipeline.epoch_work import EpochWork
-from regular_pipeline.refresh import Refreshed, Snapshot, compute, learn_taste, top_lists
+from regular_pipeline.refresh import Refreshed, Snapshot, compute, deck_size, learn_taste, top_lists
 from regular_pipeline.vectors import VectorMirror
 
 log = structlog.get_logger()
 
 IDLE_WAIT_S: Final = 0.2  # how long a drain waits for a first message before it looks at epoch and catalogue again
-LEAST_CARDS: Final = 1_000  # in a new deck; more when more were dealt since the last one
 RETRY_S: Final = (0.1, 5.0)  # first and longest pause after a failure
 
 
@@ -175,7 +174,7 @@ async def fill_deck(
     Cards that were dealt since the last time are on their way to somebody, so they are left out once.
     """
     dealt = work.deck.difference(await state.deck(work.epoch)) if work.deck else set()
-    size = max(LEAST_CARDS, 3 * len(dealt))
+    size = deck_size(len(dealt))
     ids = work.catalogue.ids
     cards = [ids[position] for position in refreshed.deck(snapshot, size + len(dealt), rng)]
     cards = [card for card in cards if card not in dealt][:size]

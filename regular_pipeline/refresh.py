@@ -17,14 +17,13 @@ from recsys.ranking.posterior import Floats, Posterior, like_rates, unanswered_w
 from recsys.ranking.profiles import Ranking
 from recsys.ranking.taste import Lessons, TasteModel, learn
 from recsys.ranking.toplists import Order, Positions, fair_top, genre_tops
-from recsys.user_state import DISLIKE, LIKE
-from regular_pipeline import slates
 from regular_pipeline.counts import Counts
 
 # Names of the published lists; a genre may have any name, so those of genres have a prefix.
 ALL_ITEMS: Final = "all"
 GENRE_PREFIX: Final = "genre:"
 MIN_DIMENSIONS: Final = 8
+LEAST_CARDS: Final = 1_000  # in a new deck
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,11 @@ class Refreshed:
         return deck(self.posterior, self.impressions, snapshot.slates[0], size, rng, snapshot.ranking.explore)
 
 
+def deck_size(dealt: int) -> int:
+    """How many cards to deal if so many were dealt since the last time: the traffic may grow until the next."""
+    return max(LEAST_CARDS, 3 * dealt)
+
+
 def compute(snapshot: Snapshot, seed: int) -> Refreshed:
     """All artifacts. Items of equal like rate are in an order drawn from (seed, epoch), not the catalogue's."""
     genres, ranking, taste = snapshot.genres, snapshot.ranking, snapshot.taste
@@ -105,14 +109,10 @@ def compute(snapshot: Snapshot, seed: int) -> Refreshed:
     return Refreshed(artifacts, posterior, impressions)
 
 
-def learn_taste(snapshot: Snapshot, answered: slates.Lessons, rates: Floats, seed: int) -> TasteModel:
+def learn_taste(snapshot: Snapshot, lessons: Lessons, rates: Floats, seed: int) -> TasteModel:
     """The snapshot's taste model, gone on with what was logged since."""
-    config = snapshot.ranking.taste
-    worth = np.zeros(3, np.float32)
-    worth[LIKE], worth[DISLIKE] = 1.0, config.dislike
-    lessons = Lessons(answered.user, answered.item, worth[answered.outcome], answered.slate)
     rng = np.random.default_rng([seed, snapshot.epoch])
-    return learn(snapshot.taste, lessons, rates, unit_genres(snapshot.genres), rng, config)
+    return learn(snapshot.taste, lessons, rates, unit_genres(snapshot.genres), rng, snapshot.ranking.taste)
 
 
 def content_vectors(genres: NDArray[np.bool_]) -> NDArray[np.float32]:

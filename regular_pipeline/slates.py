@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from recsys.ranking.taste import Lessons
 from recsys.user_state import MARKS, SHOWN, UNDO
 
 Ints = NDArray[np.int64]
@@ -27,16 +28,6 @@ class Answered:
 
     index: Ints  # item positions
     received_at: NDArray[np.float64]  # of the impressions, Unix seconds
-
-
-@dataclass(frozen=True)
-class Lessons:
-    """Every impression (r,) of the remembered answered slates, oldest first; empty arrays if there is none."""
-
-    user: Ints  # 0..U-1 in order of first appearance
-    item: Ints  # position in the catalogue
-    outcome: NDArray[np.uint8]  # LIKE or DISLIKE as in recsys.user_state; 0: passed over, or taken back
-    slate: Ints  # name of its slate, ascending: the number of the slate's first row in the log
 
 
 @dataclass(frozen=True)
@@ -90,7 +81,10 @@ class Slates:
         return Answered(index, np.concatenate([np.zeros(0), *(step.received_at for step in steps)]))
 
     def lessons(self) -> Lessons:
-        """What the answered slates teach; a function of the last ``remembered`` rows."""
+        """What the answered slates teach; a function of the last ``remembered`` rows.
+
+        Users are numbered in order of first appearance, a slate by its first row in the log.
+        """
         places, slate = self._impressions()
         kept = self._answered[slate % self._size] & (self._item[places] >= 0)
         places, slate = places[kept], slate[kept]

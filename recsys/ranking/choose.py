@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from recsys.ranking.diversity import mmr, unit_genres
 from recsys.ranking.posterior import Floats
-from recsys.ranking.taste import DEFAULT as TASTE
-from recsys.ranking.taste import features, fold_in
+from recsys.ranking.taste import features, fold_in, worth
 from recsys.ranking.toplists import genre_tops
 from recsys.user_state import DISLIKE, LIKE, SHOWN, Indices, UserState
 
@@ -108,6 +107,46 @@ class View:
 
 
 @dataclass(frozen=True)
+class _Taste:
+    """What a user likes, by his reactions: the factor model's word as far as it has proved right, else the genres'."""
+
+    genres: Floats  # (g,) log-lift of each genre
+    learned: Floats  # (g + f,) fold-in of the factor model
+    blend: float
+    most_lift: float
+
+    @classmethod
+    def of(cls, view: View, user: UserState, config: ChooseConfig) -> _Taste | None:
+        """None for a user without reactions."""
+        reacted = user.marks != SHOWN
+        if not reacted.any():
+            return None
+        liked = user.marks[reacted] == LIKE
+        weight = np.where(liked, np.float32(1), np.float32(-config.dislike_weight))
+        leaning = weight @ view.items.unit[user.indices[reacted]]
+        genres = leaning * np.float32(config.taste / (float(np.abs(weight).sum()) + config.taste_likes))
+        learned = _folded_in(view, user) if view.blend else np.zeros(view.items.features.shape[1], np.float32)
+        return cls(genres, learned, view.blend, config.most_lift)
+
+    def lift(self, candidates: Candidates) -> Floats:
+        """Logarithm (m,) of what the taste makes of the candidates' like rates."""
+        by_genre = candidates.unit @ self.genres
+        if not self.blend:
+            return by_genre
+        learned = np.clip(candidates.features @ self.learned, -self.most_lift, self.most_lift)
+        return np.asarray((1 - self.blend) * by_genre + self.blend * learned, np.float32)
+
+
+def _folded_in(view: View, user: UserState) -> Floats:
+    """Taste (g + f,) from what the user reacted to and what stood beside it."""
+    items = user.answered(ANSWERED_PLACES)
+    marks = np.zeros(len(items), np.uint8)
+    for mark in (DISLIKE, LIKE):
+        marks[np.searchsorted(items, user.marked(mark))] = mark
+    return fold_in(view.items.features[items], view.items.mean[items], worth(marks))
+
+
+@dataclass(frozen=True)
 class Choice:
     """A list: ``positions[i]`` was chosen by ``sources[i]``, best first, no repeats."""
 
@@ -140,12 +179,12 @@ def choose(
                 sources.append(source)
 
     # Rounded by chance, so that small shares of short lists are not lost.
-    known = bool((user.marks != SHOWN).any())
-    share = min(view.explore_share, config.explore_known) if known else view.explore_share
+    taste = _Taste.of(view, user, config)
+    share = min(view.explore_share, config.explore_known) if taste else view.explore_share
     places = int(k * share + rng.random())
-    explore = _explored(view, user, [card for card in dict.fromkeys(cards) if not seen[card]], places, config)
+    explore = _explored(view, taste, [card for card in dict.fromkeys(cards) if not seen[card]], places)
     seen[explore] = True
-    take(_ranked(view, user, k - len(explore), seen, rng, config), RANKED)
+    take(_ranked(view, taste, k - len(explore), seen, rng, config), RANKED)
     seen[explore] = False
     take(explore, EXPLORE)
     if len(chosen) < k:
@@ -153,16 +192,21 @@ def choose(
     return Choice(chosen, sources)
 
 
-def _explored(view: View, user: UserState, cards: list[int], places: int, config: ChooseConfig) -> list[int]:
+def _explored(view: View, taste: _Taste | None, cards: list[int], places: int) -> list[int]:
     """The cards for the explore places: those that suit this user best, as far as anything is known of him."""
-    if len(cards) <= places or not (user.marks != SHOWN).any():
+    if len(cards) <= places or taste is None:
         return cards[:places]
-    lift = _lift(view, view.items.among(np.array(cards)), user, config)
+    lift = taste.lift(view.items.among(np.array(cards)))
     return [cards[place] for place in np.argsort(-lift, kind="stable")[:places]]
 
 
 def _ranked(
-    view: View, user: UserState, places: int, seen: NDArray[np.bool_], rng: np.random.Generator, config: ChooseConfig
+    view: View,
+    taste: _Taste | None,
+    places: int,
+    seen: NDArray[np.bool_],
+    rng: np.random.Generator,
+    config: ChooseConfig,
 ) -> list[int]:
     """Up to ``places`` unseen positions in genre-diverse order."""
     if config.uniform:
@@ -178,45 +222,13 @@ def _ranked(
     drawn = rng.standard_normal(len(candidates.mean), dtype=np.float32)
     scores = candidates.mean + np.float32(config.noise) * candidates.sd * drawn
     np.maximum(scores, 0, out=scores)
-    if (user.marks != SHOWN).any():
-        scores *= np.exp(_lift(view, candidates, user, config))
+    if taste:
+        scores *= np.exp(taste.lift(candidates))
     scores[~unseen] = -1
     best = np.argpartition(-scores, size)[:size] if len(scores) > size else np.arange(len(scores))
     picked = mmr(scores[best], candidates.unit[best], places, config.diversity)
     positions: list[int] = candidates.positions[best[picked]].tolist()
     return positions
-
-
-def _lift(view: View, candidates: Candidates, user: UserState, config: ChooseConfig) -> Floats:
-    """Logarithm (m,) of what this user's reactions make of the candidates' like rates.
-
-    The factor model's word, as far as it has proved right, and for the rest the genres of what was liked.
-    """
-    lift = candidates.unit @ _genre_taste(view, user, config) * np.float32(1 - view.blend)
-    if view.blend:
-        learned = candidates.features @ _learned_taste(view, user)
-        lift += np.clip(learned, -config.most_lift, config.most_lift) * np.float32(view.blend)
-    return np.asarray(lift, np.float32)
-
-
-def _genre_taste(view: View, user: UserState, config: ChooseConfig) -> Floats:
-    """Log-lift (g,) of each genre, for a user with at least one reaction."""
-    reacted = user.marks != SHOWN
-    liked = user.marks[reacted] == LIKE
-    weight = np.where(liked, np.float32(1), np.float32(-config.dislike_weight))
-    leaning = weight @ view.items.unit[user.indices[reacted]]
-    total = float(np.abs(weight).sum()) + config.taste_likes
-    lift: Floats = leaning * np.float32(config.taste / total)
-    return lift
-
-
-def _learned_taste(view: View, user: UserState) -> Floats:
-    """Taste (g + f,) from what the user reacted to and what stood beside it."""
-    outcome = np.zeros(len(view), np.float32)
-    outcome[user.marked(DISLIKE)] = TASTE.dislike
-    outcome[user.marked(LIKE)] = 1
-    items = user.answered(ANSWERED_PLACES)
-    return fold_in(view.items.features[items], view.items.mean[items], outcome[items])
 
 
 def _oldest_shown(user: UserState, seen: NDArray[np.bool_]) -> list[int]:

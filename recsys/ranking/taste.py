@@ -10,13 +10,14 @@ Hu, Koren & Volinsky 2008). A user whom the model has never seen is one small li
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from recsys.ranking.posterior import Doubles, Floats
+from recsys.user_state import DISLIKE, LIKE
 
 Longs = NDArray[np.int64]
 
@@ -44,15 +45,12 @@ RATES: Final = (1e-4, 0.9)  # like rates are cut to these where they divide
 
 @dataclass(frozen=True)
 class Lessons:
-    """Impressions of answered slates, oldest first: who was shown what, and what it is worth as a like in [0, 1].
+    """Impressions (r,) of answered slates, oldest first; empty arrays if there is none."""
 
-    user, item and slate (r,): users are numbered 0 … U - 1; slates have ascending numbers, the same from call to call.
-    """
-
-    user: Longs
-    item: Longs
-    outcome: Floats
-    slate: Longs
+    user: Longs  # numbered 0 … U - 1
+    item: Longs  # position in the catalogue
+    outcome: NDArray[np.uint8]  # LIKE or DISLIKE as in recsys.user_state; 0: passed over, or taken back
+    slate: Longs  # ascending numbers, the same from call to call
 
 
 @dataclass(frozen=True)
@@ -84,6 +82,11 @@ class TasteModel:
 def features(unit_genres: Floats, genre_variance: float, loadings: Floats) -> Floats:
     """(n, g + f) of genres (n, g) as rows of length 1 and loadings (n, f). Scaled so that tastes have variance 1."""
     return np.hstack([unit_genres * np.float32(np.sqrt(genre_variance)), loadings])
+
+
+def worth(marks: NDArray[np.integer[Any]], config: TasteConfig = DEFAULT) -> Floats:
+    """(m,) of marks as in recsys.user_state: what each says as a like, 0 to 1."""
+    return np.where(marks == LIKE, np.float32(1), np.where(marks == DISLIKE, np.float32(config.dislike), np.float32(0)))
 
 
 def fold_in(x: Floats, rates: Floats, outcome: Floats) -> Floats:
@@ -130,13 +133,13 @@ def _judged(model: TasteModel, lessons: Lessons, rates: Floats, unit: Floats, co
     last = lessons.slate == newest[lessons.user]
     new = last & (lessons.slate > model.judged)
     x = features(unit, model.genre_variance, model.loadings)
-    earlier = _Evidence.of(lessons, ~last, rates)
+    earlier = _Evidence.of(lessons, ~last, rates, config)
     tastes, _ = earlier.tastes(x[earlier.items])
     user, item = lessons.user[new], lessons.item[new]
     predicted = np.einsum("rd,rd->r", x[item], tastes[user])
     rate = rates[item]
     weight = rate / (1 - rate)
-    agreement = float((weight * predicted * ((lessons.outcome[new] == 1) - rate) / rate).sum())
+    agreement = float((weight * predicted * ((lessons.outcome[new] == LIKE) - rate) / rate).sum())
     return replace(
         model,
         agreement=config.memory * model.agreement + agreement,
@@ -154,13 +157,13 @@ class _Evidence:
     error: csr_matrix
 
     @classmethod
-    def of(cls, lessons: Lessons, chosen: NDArray[np.bool_], rates: Floats) -> _Evidence:
+    def of(cls, lessons: Lessons, chosen: NDArray[np.bool_], rates: Floats, config: TasteConfig) -> _Evidence:
         items, column = np.unique(lessons.item[chosen], return_inverse=True)
         rate = rates[lessons.item[chosen]]
         weight = rate / (1 - rate)
         where = (lessons.user[chosen], column)
         shape = (int(lessons.user.max()) + 1, len(items))
-        error = weight * (lessons.outcome[chosen] - rate) / rate
+        error = weight * (worth(lessons.outcome[chosen], config) - rate) / rate
         return cls(items, csr_matrix((weight, where), shape), csr_matrix((error, where), shape))
 
     def tastes(self, x: Floats) -> tuple[Doubles, Doubles]:
@@ -184,7 +187,7 @@ def _fitted(
     rng: np.random.Generator,
     config: TasteConfig,
 ) -> TasteModel:
-    evidence = _Evidence.of(lessons, np.ones(len(lessons.user), bool), rates)
+    evidence = _Evidence.of(lessons, np.ones(len(lessons.user), bool), rates, config)
     used = evidence.items
     loadings = model.loadings[used]
     if not model.trained:

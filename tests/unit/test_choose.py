@@ -155,9 +155,10 @@ def test_unseen_cards_fill_the_explore_places(call: Call) -> None:
     choice = call.run()
     explored = [p for p, source in zip(choice.positions, choice.sources, strict=True) if source == EXPLORE]
     assert set(explored) <= set(call.unseen_cards)
-    if all(mark == SHOWN for _, mark in call.history):
+    stranger = all(mark == SHOWN for _, mark in call.history)
+    if stranger:
         assert explored == call.unseen_cards[: len(explored)]
-    places = call.k * call.explore_share
+    places = call.k * (call.explore_share if stranger else min(call.explore_share, call.config.explore_known))
     assert len(explored) in {min(whole, len(call.unseen_cards)) for whole in (int(places), ceil(places))}
 
 

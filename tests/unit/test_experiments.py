@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from experiments.study import Played, Study, Task, _play, interval
+from experiments.study import Played, Study, Task, interval, play_task
 from tests.servers import ROOT
 
 TINY = "tiny:users=300"
@@ -16,10 +16,10 @@ STUDY = Study((TINY,), ("balanced", "popular", "random"), (1, 2), 3.1, 2.0, 10.0
 
 
 def played(variant: str, seed: int = 1) -> Played:
-    return _play(STUDY, Task(TINY, variant, seed))
+    return play_task(STUDY, Task(TINY, variant, seed))
 
 
-def test_the_same_seed_gives_the_same_play() -> None:
+def test_the_same_seed_gives_the_sameplay_task() -> None:
     first, again = played("balanced"), played("balanced")
     assert (first.values, first.fifths) == (again.values, again.fifths)
 
@@ -33,7 +33,7 @@ def test_learning_beats_chance() -> None:
 
 def test_a_component_is_left_out() -> None:
     wide = Task("tiny:users=50,items=1000", "balanced", 1)
-    whole, part = (_play(STUDY, wide._replace(variant=name)) for name in ("balanced", "balanced-explore"))
+    whole, part = (play_task(STUDY, wide._replace(variant=name)) for name in ("balanced", "balanced-explore"))
     assert part.values["catalogue_coverage"] < 0.9 * whole.values["catalogue_coverage"]
 
 
@@ -62,6 +62,11 @@ def test_the_command_prints_a_table_for_each_world() -> None:
     rows = [line.split("|")[1].strip() for line in ended.stdout.splitlines() if line.startswith("|")]
     assert rows[2:4] == ["balanced", "random"]
     assert "ladder: popularity oracle" in rows
+
+
+def test_a_variant_may_go_without_several_components() -> None:
+    ended = run("--world", "tiny:users=40", "--seeds", "1", "--variant", "balanced-looks-noise")
+    assert ended.returncode == 0, ended.stderr
 
 
 @pytest.mark.parametrize(

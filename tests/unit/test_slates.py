@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recsys.ranking.taste import Lessons
 from recsys.user_state import DISLIKE, LIKE, MARKS
 from regular_pipeline import slates as module
-from regular_pipeline.slates import Answered, Lessons, Slates
+from regular_pipeline.slates import Answered, Slates
 
 FAST = settings(deadline=None, max_examples=100)
 Row = tuple[str, str, str, int, float]  # event id, kind, user, item index, received at

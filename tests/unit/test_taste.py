@@ -34,7 +34,7 @@ def lessons_of(slates: int, *, liked: float = LIKED, other: float = OTHER, users
     user = np.repeat(np.tile(np.arange(users), slates), PLACES)
     item = np.concatenate([chance.permutation(ITEMS)[:PLACES] for _ in range(users * slates)])
     outcome = rng(1).random(len(item)) < np.where(KINDS[item] == user % 2, liked, other)
-    return Lessons(user, item, outcome.astype(np.float32), np.repeat(np.arange(users * slates), PLACES))
+    return Lessons(user, item, outcome.astype(np.uint8), np.repeat(np.arange(users * slates), PLACES))
 
 
 def pure_noise(slates: int) -> Lessons:
