@@ -27,7 +27,8 @@ def main(
         list[str] | None,
         typer.Option(
             help=f"a profile ({', '.join(PROFILES)}), with -COMPONENT for each that it goes without "
-            f"({', '.join(COMPONENTS)}); may be repeated, the first is what the others are compared with"
+            f"({', '.join(COMPONENTS)}) and +CONSTANT=NUMBER for what is to be other (explore.looks=0.2); "
+            "may be repeated, the first is what the others are compared with"
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="how many: worlds, visits and rankings all differ")] = 5,

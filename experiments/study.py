@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -83,9 +83,29 @@ def _stage(spec: str, seed: int, lists: float | None) -> tuple[World, Plan]:
 
 
 def ranking_of(variant: str) -> Ranking:
-    """``profile-component-component``: the profile without these. ValueError for a name there is not."""
-    profile, *without = variant.split("-")
-    return ranking(profile, ",".join(without))
+    """``profile-component+part.constant=number``: without the components, with other constants; any number of both.
+
+    ValueError for a name there is not, or a value that is none.
+    """
+    names, *changes = variant.split("+")
+    profile, *without = names.split("-")
+    chosen = ranking(profile, ",".join(without))
+    for change in changes:
+        name, _, value = change.partition("=")
+        chosen = _changed(chosen, name, value)
+    return chosen
+
+
+def _changed(ranking: Ranking, name: str, value: str) -> Ranking:
+    constants = {
+        f"{part}.{of}" for part, config in asdict(ranking).items() if isinstance(config, dict) for of in config
+    }
+    if name not in constants:
+        raise ValueError(f"there is no constant {name!r}: choose from {', '.join(sorted(constants))}")
+    part, _, constant = name.partition(".")
+    config = getattr(ranking, part)
+    number = type(getattr(config, constant))(float(value))
+    return replace(ranking, **{part: replace(config, **{constant: number})})
 
 
 def play_task(study: Study, task: Task) -> Played:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from experiments.study import Played, Study, Task, interval, play_task
+from experiments.study import Played, Study, Task, interval, play_task, ranking_of
+from recsys.ranking.profiles import PROFILES
 from tests.servers import ROOT
 
 TINY = "tiny:users=300"
@@ -64,6 +66,13 @@ def test_the_command_prints_a_table_for_each_world() -> None:
     assert "ladder: popularity oracle" in rows
 
 
+def test_constants_of_a_variant_are_other() -> None:
+    chosen = ranking_of("relevance-noise-factors+explore.looks=0.25+choose.pool=300")
+    assert (chosen.explore.looks, chosen.explore.least) == (0.25, PROFILES["relevance"].explore.least)
+    assert chosen.choose == replace(PROFILES["relevance"].choose, noise=0.0, pool=300)
+    assert not chosen.factors
+
+
 def test_a_variant_may_go_without_several_components() -> None:
     ended = run("--world", "tiny:users=40", "--seeds", "1", "--variant", "balanced-looks-noise")
     assert ended.returncode == 0, ended.stderr
@@ -72,6 +81,8 @@ def test_a_variant_may_go_without_several_components() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [(["--variant", "clever"], "no profile 'clever'"), (["--variant", "balanced-luck"], "no component 'luck'"),
+     (["--variant", "balanced+choose.luck=1"], "no constant 'choose.luck'"),
+     (["--variant", "balanced+choose.noise=much"], "could not convert string to float: 'much'"),
      (["--world", "mars"], "no world 'mars'")],
 )  # fmt: skip
 def test_a_wrong_name_is_one_sentence(arguments: list[str], message: str) -> None:
