@@ -34,7 +34,7 @@ class Snapshot:
     records: int  # of the catalogue log
     genres: NDArray[np.bool_]
     counts: Counts
-    slates: tuple[int, int, int]  # remembered: all, those with a reaction, and how many reactions these have
+    slates: tuple[int, int, int, int]  # remembered: all, those answered, those with one and with two reactions
     taste: TasteModel
     ranking: Ranking
 

@@ -93,11 +93,13 @@ class Slates:
         users = _in_order_of_appearance(self._user[slate[begins] % self._size])
         return Lessons(users[number], self._item[places].astype(np.int64), self._outcome[places], slate)
 
-    def totals(self) -> tuple[int, int, int]:
-        """Remembered slates, the answered ones of them, and the impressions in these with a reaction that stands."""
+    def totals(self) -> tuple[int, int, int, int]:
+        """Remembered slates; the answered ones of them; those with one and those with two reactions that stand."""
         places, slate = self._impressions()
         begun = places == slate % self._size
-        return int(begun.sum()), int(self._answered[places[begun]].sum()), int((self._outcome[places] > 0).sum())
+        reactions = np.bincount(np.cumsum(begun) - 1, weights=self._outcome[places] > 0)
+        once, twice = (int(np.count_nonzero(reactions == count)) for count in (1, 2))
+        return int(begun.sum()), int(self._answered[places[begun]].sum()), once, twice
 
     def _is_remembered(self, slate: Ints, rows: int | Ints) -> NDArray[np.bool_]:
         """Which of the slates (m,), -1 for none, are remembered when so many rows have been added."""

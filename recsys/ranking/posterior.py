@@ -12,7 +12,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -112,18 +111,17 @@ def of_new_items(genres: Genres, by_genre: Floats, without: float) -> Floats:
     return np.where(per_item > 0, mean, without).astype(np.float32)
 
 
-def unanswered_weight(slates: int, answered: int, reactions: int) -> float:
+def unanswered_weight(slates: int, answered: int, once: int, twice: int) -> float:
     """How much a slate without any reaction says, beside one with some: the chance in [0, 1] that it was looked at.
 
-    If reactions to slates that were looked at are Poisson, the mean of those with at least one gives the share with
-    none (zero-truncated Poisson). 1 as long as nothing was answered: then nothing is known.
+    ``once`` and ``twice`` are how many slates have one and two reactions. They tell how many were looked at and have
+    none, at the least (Chao 1984, bias-corrected): exactly so if all users react alike, and more rather than fewer if
+    some react to everything and others to little. 1 as long as nothing was answered: then nothing is known.
     """
-    mean = reactions / max(answered, 1)
-    if mean <= 1 or slates <= answered:
+    if not answered or slates <= answered:
         return 1.0
-    rate = float(brentq(lambda rate: rate / -np.expm1(-rate) - mean, 1e-9, mean))
-    silent = answered * np.exp(-rate) / -np.expm1(-rate)
-    return float(min(1.0, silent / (slates - answered)))
+    silent = once * (once - 1) / (2 * (twice + 1))
+    return min(1.0, silent / (slates - answered))
 
 
 def _share(

@@ -96,4 +96,4 @@ def test_a_checkpoint_beyond_the_log_is_ignored(logged: EventLog) -> None:
 
 def test_an_empty_epoch_has_no_counts(tmp_path: Path) -> None:
     work = EpochWork(EPOCH, EventLog(tmp_path), 7.0)
-    assert (work.counts.rows, work.counts.slates.totals()) == (0, (0, 0, 0))
+    assert (work.counts.rows, work.counts.slates.totals()) == (0, (0, 0, 0, 0))

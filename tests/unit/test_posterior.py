@@ -315,43 +315,53 @@ def test_new_items_without_genres_are_as_told(n: int, g: int) -> None:
     assert found.tolist() == [0.25] * n
 
 
-def slates_of(rate: float, looked_at: float) -> tuple[int, int, int, float]:
-    """A million slates: how many there are, are answered, all reactions; share looked at of those without one."""
-    reactions = np.random.default_rng(0).poisson(rate, int(1_000_000 * looked_at))
+Totals = tuple[int, int, int, int]
+
+
+def slates_of(rates: Floats, looked_at: float) -> tuple[Totals, float]:
+    """Slates with these rates of reactions: their totals, and the share looked at of those without a reaction."""
+    random = np.random.default_rng(0)
+    reactions = random.poisson(rates[random.random(len(rates)) < looked_at])
     answered = int(np.count_nonzero(reactions))
-    return 1_000_000, answered, int(reactions.sum()), (len(reactions) - answered) / (1_000_000 - answered)
+    once, twice = (int(np.count_nonzero(reactions == count)) for count in (1, 2))
+    return (len(rates), answered, once, twice), (len(reactions) - answered) / (len(rates) - answered)
 
 
 @pytest.mark.parametrize("rate", [0.3, 1.0, 2.0])
 @pytest.mark.parametrize("looked_at", [0.1, 0.5, 0.9, 1.0])
 def test_the_share_of_slates_that_were_looked_at_is_found(rate: float, looked_at: float) -> None:
-    slates, answered, reactions, share = slates_of(rate, looked_at)
-    assert unanswered_weight(slates, answered, reactions) == pytest.approx(share, rel=0.1)
+    totals, share = slates_of(np.full(1_000_000, rate, np.float32), looked_at)
+    assert unanswered_weight(*totals) == pytest.approx(share, rel=0.1)
+
+
+@pytest.mark.parametrize("looked_at", [0.3, 0.7])
+def test_the_share_is_at_least_half_found_where_some_users_react_to_much_more_than_others(looked_at: float) -> None:
+    rates = np.random.default_rng(1).gamma(1.0, 1.5, 1_000_000).astype(np.float32)
+    totals, share = slates_of(rates, looked_at)
+    assert 0.45 * share < unanswered_weight(*totals) < 1.02 * share
 
 
 @pytest.mark.parametrize("looked_at", [0.3, 1.0])
 def test_the_share_is_found_where_reactions_are_rare(looked_at: float) -> None:
     """One slate in thirty is answered, nearly always once: the expected counts of 10,000,000 slates."""
     slates, rate = 10_000_000, 0.03
-    answered, reactions = round(slates * looked_at * -np.expm1(-rate)), round(slates * looked_at * rate)
-    share = (slates * looked_at - answered) / (slates - answered)
-    assert unanswered_weight(slates, answered, reactions) == pytest.approx(share, rel=0.05)
+    looked = slates * looked_at
+    answered, once = round(looked * -np.expm1(-rate)), round(looked * rate * np.exp(-rate))
+    share = (looked - answered) / (slates - answered)
+    found = unanswered_weight(slates, answered, once, round(looked * rate**2 / 2 * np.exp(-rate)))
+    assert found == pytest.approx(share, rel=0.05)
 
 
-@pytest.mark.parametrize(
-    ("slates", "answered", "reactions"), [(0, 0, 0), (10, 0, 0), (10, 10, 30), (10, 12, 30), (10, 5, 5), (10, 5, 3)]
-)
-def test_a_slate_says_everything_as_long_as_nothing_speaks_against_it(
-    slates: int, answered: int, reactions: int
-) -> None:
-    assert unanswered_weight(slates, answered, reactions) == 1
+@pytest.mark.parametrize("totals", [(0, 0, 0, 0), (10, 0, 0, 0), (10, 10, 3, 3), (10, 12, 3, 3), (10, 5, 5, 0)])
+def test_a_slate_says_everything_as_long_as_nothing_speaks_against_it(totals: Totals) -> None:
+    assert unanswered_weight(*totals) == 1
 
 
 def test_where_looked_at_means_many_reactions_silence_means_nothing() -> None:
-    assert 0 <= unanswered_weight(1_000, 10, 300) < 1e-6
+    assert unanswered_weight(1_000, 10, 0, 0) == 0
 
 
 @FAST
-@given(st.integers(0, 1_000), st.integers(0, 1_000), st.floats(0, 100))
-def test_the_weight_is_a_share(slates: int, answered: int, per_slate: float) -> None:
-    assert 0 <= unanswered_weight(slates, answered, int(answered * per_slate)) <= 1
+@given(*[st.integers(0, 1_000)] * 4)
+def test_the_weight_is_a_share(slates: int, answered: int, once: int, twice: int) -> None:
+    assert 0 <= unanswered_weight(slates, answered, once, twice) <= 1

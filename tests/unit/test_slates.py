@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -143,9 +144,11 @@ class Oracle:
             for item, outcome, _ in slate.known()
         ]
 
-    def totals(self) -> tuple[int, int, int]:
+    def totals(self) -> tuple[int, int, int, int]:
         answered = sum(slate.answered for slate in self.remembered)
-        return len(self.remembered), answered, sum(outcome > 0 for *_, outcome, _ in self.lessons())
+        standing = Counter(slate for *_, outcome, slate in self.lessons() if outcome > 0)
+        once, twice = (list(standing.values()).count(count) for count in (1, 2))
+        return len(self.remembered), answered, once, twice
 
 
 def everything(slates: Slates) -> tuple[object, ...]:
@@ -160,13 +163,13 @@ def everything(slates: Slates) -> tuple[object, ...]:
 def test_a_reaction_answers_the_whole_slate() -> None:
     slates = fed(shown("u", 7, 3, 5), said("like", "u", 3))
     assert outcomes(slates) == [(7, 0), (3, LIKE), (5, 0)]
-    assert slates.totals() == (1, 1, 1)
+    assert slates.totals() == (1, 1, 1, 0)
 
 
 def test_a_slate_without_a_reaction_teaches_nothing() -> None:
     slates = fed(shown("u", 1, 2), shown("u", 3, 4), shown("v", 5), said("dislike", "u", 4))
     assert outcomes(slates) == [(3, 0), (4, DISLIKE)]
-    assert slates.totals() == (3, 1, 1)
+    assert slates.totals() == (3, 1, 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +179,7 @@ def test_a_slate_without_a_reaction_teaches_nothing() -> None:
 )
 def test_what_answers_nothing(reaction: tuple[str, str, list[int]]) -> None:
     slates = fed(shown("u", 1, 2), shown("u", 3, -1), reaction)
-    assert slates.totals() == (2, 0, 0)
+    assert slates.totals() == (2, 0, 0, 0)
     assert outcomes(slates) == []
 
 
@@ -195,12 +198,22 @@ def test_what_answers_nothing(reaction: tuple[str, str, list[int]]) -> None:
 def test_the_latest_reaction_is_the_outcome(kinds: list[str], outcome: int) -> None:
     slates = fed(shown("u", 1, 2), *(said(kind, "u", 2) for kind in kinds))
     assert outcomes(slates) == [(1, 0), (2, outcome)]
-    assert slates.totals() == (1, 1, int(outcome > 0))
+    assert slates.totals() == (1, 1, int(outcome > 0), 0)
 
 
 def test_an_answered_slate_keeps_its_outcomes_when_the_next_one_is_shown() -> None:
     slates = fed(shown("u", 1, 2), said("like", "u", 1), shown("u", 3), said("undo", "u", 1), said("hide", "u", 2))
     assert outcomes(slates) == [(1, LIKE), (2, 0)]
+
+
+def test_slates_are_counted_by_the_reactions_that_stand() -> None:
+    slates = fed(
+        shown("u", 1, 2, 3), said("like", "u", 1), said("hide", "u", 3), said("like", "u", 3),
+        shown("v", 1, 2, 3), said("like", "v", 1), said("like", "v", 2), said("undo", "v", 1),
+        shown("w", 1, 2, 3), said("like", "w", 1), said("like", "w", 2), said("dislike", "w", 3),
+        shown("x", 1),
+    )  # fmt: skip
+    assert slates.totals() == (4, 3, 1, 1)
 
 
 def test_users_and_slates_are_numbered_as_they_appear() -> None:
@@ -227,25 +240,25 @@ def test_what_became_answered_comes_once_and_in_the_order_of_the_answers() -> No
 def test_unknown_items_are_kept_out() -> None:
     slates = fed(shown("u", -1, 4), said("like", "u", -1), shown("v", -1), said("like", "v", -1), said("like", "u", 4))
     assert outcomes(slates) == [(4, LIKE)]
-    assert slates.totals() == (2, 1, 1)
+    assert slates.totals() == (2, 1, 1, 0)
 
 
 def test_lists_one_after_the_other_are_told_apart_by_their_events() -> None:
-    assert fed(shown("u", 1, 2), shown("u", 3), shown("v", 4)).totals() == (3, 0, 0)
+    assert fed(shown("u", 1, 2), shown("u", 3), shown("v", 4)).totals() == (3, 0, 0, 0)
 
 
 @pytest.mark.parametrize("batches", [[], [[]], [[], []]], ids=["no batch", "an empty one", "empty ones"])
 def test_no_rows_are_no_slates(batches: list[list[Row]]) -> None:
     slates = Slates()
     assert [pairs(slates.add(frame(batch))) for batch in batches] == [[]] * len(batches)
-    assert (table(slates.lessons()), slates.totals()) == ([], (0, 0, 0))
+    assert (table(slates.lessons()), slates.totals()) == ([], (0, 0, 0, 0))
 
 
 @pytest.mark.parametrize(("others", "remembered"), [(5, True), (6, False)])
 def test_a_slate_is_forgotten_after_so_many_rows(others: int, remembered: bool) -> None:
     with limits(9):
         slates = fed(shown("u", 1, 2), said("like", "u", 1), *[said("like", "v", 1)] * others)
-    assert slates.totals() == ((1, 1, 1) if remembered else (0, 0, 0))
+    assert slates.totals() == ((1, 1, 1, 0) if remembered else (0, 0, 0, 0))
 
 
 @pytest.mark.parametrize(("others", "answered"), [(5, 2), (6, 0)])
