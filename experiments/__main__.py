@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -12,11 +12,13 @@ from rich.console import Console
 # Before numpy comes: every seed has a process of its own.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from experiments.study import Study, ranking_of, run_study, show
+from experiments.study import ALL_RUNGS, Study, ranking_of, run_study, show
 from grader.errors import GraderError
+from grader.ladder.rungs import RUNGS
 from grader.worlds.spec import read_spec
 from recsys.ranking.profiles import COMPONENTS, PROFILES
 
+RUNG_NAMES: Final = [rung.name for rung in RUNGS]
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -37,7 +39,10 @@ def main(
     refresh_s: Annotated[float, typer.Option(min=0.1, help="seconds between two refreshes")] = 2.0,
     learn_s: Annotated[float, typer.Option(min=0.1, help="seconds between two fits of the factor model")] = 10.0,
     processes: Annotated[int, typer.Option(min=1)] = os.cpu_count() or 1,
-    ladder: Annotated[bool, typer.Option(help="also play the grader's reference ladder")] = False,
+    rung: Annotated[
+        list[str] | None,
+        typer.Option(help=f"of the grader's ladder ({', '.join(RUNG_NAMES)}), or {ALL_RUNGS}; may be repeated"),
+    ] = None,
 ) -> None:
     """Play the grader's visits against the ranking in this process, in virtual time: minutes instead of hours."""
     console = Console()
@@ -48,10 +53,13 @@ def main(
         lists,
         refresh_s,
         learn_s,
-        ladder,
+        tuple(rung or ()),
     )
     for spec in study.worlds:
         read_spec(spec)
+    for name in study.rungs:
+        if name not in (*RUNG_NAMES, ALL_RUNGS):
+            raise ValueError(f"there is no rung {name!r}: choose from {', '.join(RUNG_NAMES)}, or {ALL_RUNGS}")
     for name in study.variants:
         ranking_of(name)
     show(console, study, run_study(console, study, processes))

@@ -15,17 +15,19 @@ from scipy import stats
 
 from experiments.system import System, play
 from grader.grade import usual_lists
-from grader.ladder.rungs import climb
-from grader.metrics.lists import judge
+from grader.ladder.rungs import play_rungs
+from grader.metrics.lists import NOTHING, judge
 from grader.scoring import PROFILES, measure_lists, score
+from grader.session import opinions_of
 from grader.traffic import Plan, TrafficConfig, plan_traffic
 from grader.worlds.spec import open_world
-from grader.worlds.world import World
+from grader.worlds.world import Ints, World
 from recsys.ranking.profiles import Ranking, ranking
 
 K: Final = 10
 CHECKPOINTS: Final = (1_000, 3_000, 10_000)  # reactions seen
 FIFTHS: Final = 5
+ALL_RUNGS: Final = "all"
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Study:
     lists: float | None
     refresh_s: float
     learn_s: float
-    ladder: bool
+    rungs: tuple[str, ...]  # of the grader's ladder
 
 
 class Task(NamedTuple):
@@ -59,19 +61,20 @@ def run_study(console: Console, study: Study, processes: int) -> dict[Task, Play
     jobs = [(study, tasks[n : n + len(study.variants)]) for n in range(0, len(tasks), len(study.variants))]
     played: dict[Task, Played] = {}
     with multiprocessing.get_context("spawn").Pool(min(processes, len(jobs))) as pool:
-        for results in track(pool.imap_unordered(_play_all, jobs), "playing", len(jobs), console=console):
+        for results in track(pool.imap_unordered(play_tasks, jobs), "playing", len(jobs), console=console):
             played |= results
     return played
 
 
-def _play_all(job: tuple[Study, Sequence[Task]]) -> dict[Task, Played]:
+def play_tasks(job: tuple[Study, Sequence[Task]]) -> dict[Task, Played]:
+    """Tasks of one world and seed, and the rungs of the ladder on the same stage."""
     study, tasks = job
     played = {task: play_task(study, task) for task in tasks}
-    if study.ladder:
-        world, plan = _stage(tasks[0].world, tasks[0].seed, study.lists)
-        for rung in climb(world, plan, K, tasks[0].seed):
-            values = {name: float(value) for name, value in rung["metrics"].items()}  # type: ignore[attr-defined]
-            played[Task(tasks[0].world, f"ladder: {rung['name']}", tasks[0].seed)] = Played(values, [], [])
+    spec, _, seed = tasks[0]
+    if study.rungs:
+        world, plan = _stage(spec, seed, study.lists)
+        for rung, items in play_rungs(world, plan, K, seed, () if ALL_RUNGS in study.rungs else study.rungs):
+            played[Task(spec, f"ladder: {rung.name}", seed)] = _judged(world, plan, items, seed)
     return played
 
 
@@ -112,18 +115,39 @@ def play_task(study: Study, task: Task) -> Played:
     """What the variant achieves in this world with this seed."""
     world, plan = _stage(task.world, task.seed, study.lists)
     system = System(world, ranking_of(task.variant), task.seed, study.refresh_s, study.learn_s)
-    lists = judge(world, plan.step_user[plan.lists], play(world, plan, system, K))
-    measured = measure_lists(world.catalogue, lists, task.seed)
+    return _judged(world, plan, play(world, plan, system, K), task.seed)
+
+
+def _judged(world: World, plan: Plan, items: Ints, seed: int) -> Played:
+    """Lists (lists, k) in the order of ``plan.lists``."""
+    lists = judge(world, plan.step_user[plan.lists], items)
+    measured = measure_lists(world.catalogue, lists, seed)
     values = {name: one.value for name, one in measured.items()}
     values["points"] = score(measured, PROFILES["standard"]).quality.value
     hits = lists.hits.mean(axis=1)
     fifths = [float(part.mean()) for part in np.array_split(hits, FIFTHS)]
-    return Played(values, fifths, [_around(system.reactions_before, hits, count) for count in CHECKPOINTS])
+    before = _reactions_before(world, plan, items)
+    return Played(values, fifths, [_around(before, hits, count) for count in CHECKPOINTS])
 
 
-def _around(reactions_before: Sequence[int], hits: np.ndarray, count: int) -> float:
+def _reactions_before(world: World, plan: Plan, items: Ints) -> list[int]:
+    """For each list, how many reactions had come."""
+    last: dict[int, list[int]] = {}
+    before: list[int] = []
+    reactions = 0
+    for step in plan.order.tolist():
+        user = int(plan.step_user[step])
+        if plan.looks[step]:
+            last[user] = [item for item in items[len(before)].tolist() if item != NOTHING]
+            before.append(reactions)
+        else:
+            reactions += len(opinions_of(world, user, last.pop(user, [])))
+    return before
+
+
+def _around(before: Sequence[int], hits: np.ndarray, count: int) -> float:
     """Mean precision of the hundred lists that follow the ``count``-th reaction; NaN if it never came."""
-    first = int(np.searchsorted(reactions_before, count))
+    first = int(np.searchsorted(before, count))
     return float(hits[first : first + 100].mean()) if first < len(hits) else float("nan")
 
 
@@ -160,7 +184,8 @@ def _cells(runs: Sequence[Played], first: Sequence[Played], is_first: bool) -> I
 
 
 def _along(of_runs: Sequence[Sequence[float]]) -> str:
-    return " ".join(f"{value:.3f}" for value in np.mean(of_runs, axis=0)) if len(of_runs[0]) else ""
+    """Means; a dash where a run did not come so far."""
+    return " ".join("–" if np.isnan(value) else f"{value:.3f}" for value in np.mean(of_runs, axis=0))
 
 
 def interval(values: np.ndarray, digits: int) -> str:

@@ -42,13 +42,10 @@ class System:
         self._deck: deque[int] = deque()
         self._dealt = 0
         self._next_refresh = self._next_lesson = 0.0
-        self._reactions = 0
-        self.reactions_before: list[int] = []  # for each list, how many reactions had come
         self._view: View
 
     def recommend(self, user: int, k: int, at: float) -> list[int]:
         self._catch_up(at)
-        self.reactions_before.append(self._reactions)
         cards = [self._deck.popleft() for _ in range(min(self._view.cards(k), len(self._deck)))]
         state = UserState(self._codes[user])
         chosen = choose(self._view, state, k, cards, self._rng, self._ranking.choose).positions
@@ -58,7 +55,6 @@ class System:
         return chosen
 
     def react(self, user: int, opinions: dict[int, bool], at: float) -> None:
-        self._reactions += len(opinions)
         for kind, meant in (("like", True), ("dislike", False)):
             self._log(user, kind, [item for item, liked in opinions.items() if liked is meant], at)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from grader.ladder.simulate import Recommender, simulate
 from grader.metrics.lists import judge
 from grader.scoring import measure_lists
 from grader.traffic import Plan
-from grader.worlds.world import World
+from grader.worlds.world import Ints, World
 
 Build = Callable[[World, Plan, int, np.random.Generator], Recommender]
 
@@ -52,14 +52,28 @@ def rungs_of(world: World) -> list[Rung]:
     return [rung for rung in RUNGS if world.taste is not None or rung.name != "taste oracle"]
 
 
+def play_rungs(
+    world: World,
+    plan: Plan,
+    k: int,
+    seed: int,
+    names: Collection[str] = (),
+    stepped: Callable[[str, int], None] = lambda name, steps: None,
+) -> Iterator[tuple[Rung, Ints]]:
+    """The lists (lists, k) of each rung, or of those named. ``stepped`` is told the rung and its progress."""
+    for number, rung in enumerate(rungs_of(world)):
+        if names and rung.name not in names:
+            continue
+        stepped(rung.name, 0)
+        recommender = rung.build(world, plan, k, np.random.default_rng([seed, 5, number]))
+        yield rung, simulate(world, plan, recommender, k, lambda steps, name=rung.name: stepped(name, steps))  # type: ignore[misc]
+
+
 def climb(
     world: World, plan: Plan, k: int, seed: int, stepped: Callable[[str, int], None] = lambda name, steps: None
 ) -> Iterator[dict[str, object]]:
     """Plain values for each rung: name, knows, metrics by name. ``stepped`` is told the rung and its progress."""
-    for number, rung in enumerate(rungs_of(world)):
-        stepped(rung.name, 0)
-        recommender = rung.build(world, plan, k, np.random.default_rng([seed, 5, number]))
-        items = simulate(world, plan, recommender, k, lambda steps, name=rung.name: stepped(name, steps))  # type: ignore[misc]
+    for rung, items in play_rungs(world, plan, k, seed, stepped=stepped):
         lists = judge(world, plan.step_user[plan.lists], items)
         measured = measure_lists(world.catalogue, lists, seed)
         yield {"name": rung.name, "knows": rung.knows, "metrics": {name: m.value for name, m in measured.items()}}

@@ -9,12 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments.study import Played, Study, Task, interval, play_task, ranking_of
+from experiments.study import Played, Study, Task, interval, play_task, play_tasks, ranking_of
 from recsys.ranking.profiles import PROFILES
 from tests.servers import ROOT
 
 TINY = "tiny:users=300"
-STUDY = Study((TINY,), ("balanced", "popular", "random"), (1, 2), 3.1, 2.0, 10.0, ladder=False)
+STUDY = Study((TINY,), ("balanced", "popular", "random"), (1, 2), 3.1, 2.0, 10.0, rungs=())
 
 
 def played(variant: str, seed: int = 1) -> Played:
@@ -59,11 +59,25 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_command_prints_a_table_for_each_world() -> None:
-    ended = run("--world", "tiny:users=40", "--seeds", "2", "--variant", "balanced", "--variant", "random", "--ladder")
+    ended = run(
+        "--world", "tiny:users=40", "--seeds", "2", "--variant", "balanced", "--variant", "random", "--rung", "all"
+    )
     assert ended.returncode == 0, ended.stderr
     rows = [line.split("|")[1].strip() for line in ended.stdout.splitlines() if line.startswith("|")]
     assert rows[2:4] == ["balanced", "random"]
     assert "ladder: popularity oracle" in rows
+
+
+def test_rungs_are_seen_along_the_run_like_variants() -> None:
+    names = ("online popularity", "popularity oracle")
+    task = Task(TINY, "random", 1)
+    found = play_tasks((replace(STUDY, rungs=names), [task]))
+    rungs = [found[task._replace(variant=f"ladder: {name}")] for name in names]
+    assert len(found) == 3
+    assert all(np.mean(rung.fifths) == pytest.approx(rung.values["precision"], abs=0.01) for rung in rungs)
+    learner, oracle = rungs
+    assert learner.fifths[0] < learner.fifths[-1] <= oracle.fifths[-1]
+    assert oracle.at[0] > 0
 
 
 def test_constants_of_a_variant_are_other() -> None:
@@ -83,7 +97,7 @@ def test_a_variant_may_go_without_several_components() -> None:
     [(["--variant", "clever"], "no profile 'clever'"), (["--variant", "balanced-luck"], "no component 'luck'"),
      (["--variant", "balanced+choose.luck=1"], "no constant 'choose.luck'"),
      (["--variant", "balanced+choose.noise=much"], "could not convert string to float: 'much'"),
-     (["--world", "mars"], "no world 'mars'")],
+     (["--world", "mars"], "no world 'mars'"), (["--rung", "seventh"], "no rung 'seventh'")],
 )  # fmt: skip
 def test_a_wrong_name_is_one_sentence(arguments: list[str], message: str) -> None:
     ended = run(*arguments)
