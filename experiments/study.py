@@ -185,7 +185,7 @@ def _cells(runs: Sequence[Played], first: Sequence[Played], is_first: bool) -> I
 
 def _along(of_runs: Sequence[Sequence[float]]) -> str:
     """Means; a dash where a run did not come so far."""
-    return " ".join("–" if np.isnan(value) else f"{value:.3f}" for value in np.mean(of_runs, axis=0))
+    return " ".join("-" if np.isnan(value) else f"{value:.3f}" for value in np.mean(of_runs, axis=0))
 
 
 def interval(values: np.ndarray, digits: int) -> str:
