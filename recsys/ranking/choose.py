@@ -29,7 +29,7 @@ class ChooseConfig:
     pool: int = 200  # best items over all that every user's list is chosen from
     genre_pool: int = 20  # best items of each genre that join them
     shortlist: int = 32  # best candidates that go into the diverse order
-    noise: float = 0.5  # of the posterior's standard deviation; the whole of it explores longer than runs last
+    noise: float = 1.0  # of the posterior's standard deviation; the whole of it explores longer than runs last
     diversity: float = 0.15  # weight of genre similarity in the diverse order
     taste: float = 2.0  # how much a liked genre lifts a like rate
     taste_likes: float = 3.0  # likes after which taste has half its weight
@@ -70,7 +70,8 @@ class View:
     order: Indices  # (n,) positions by mean, best first
     pool: Candidates  # those that lists are normally chosen from
     blend: float  # how far to follow the factor model, 0 to 1
-    explore_share: float  # of a list's places, as long as there are cards
+    explore_share: float  # least share of a list's places that explore, as long as there are cards
+    worthwhile: float  # like rate below which a place is better used to explore
 
     def __len__(self) -> int:
         return len(self.order)
@@ -88,6 +89,7 @@ class View:
         genre_variance: float = 0.0,
         blend: float = 0.0,
         explore_share: float = 0.0,
+        worthwhile: float = 0.0,
     ) -> View:
         """mean and sd (n,), order (n,) best first, genres (n, g); loadings (n, f) of the factor model."""
         unit = unit_genres(genres)
@@ -98,11 +100,11 @@ class View:
         in_pool[np.concatenate([order[: config.pool], *tops])] = True
         # In this order equals do not come as in the catalogue.
         pool = order[in_pool[order]]
-        return cls(items, order, items.among(pool), blend, explore_share)
+        return cls(items, order, items.among(pool), blend, explore_share, worthwhile)
 
     def cards(self, k: int) -> int:
         """How many cards to offer for a list of k: enough to choose from, and some for those the user has seen."""
-        places = int(np.ceil(k * self.explore_share))
+        places = k if self.worthwhile else int(np.ceil(k * self.explore_share))
         return CHOICE_OF_CARDS * places + SPARE_CARDS if places else 0
 
 
@@ -160,7 +162,8 @@ def choose(
     """The user's next list: k positions, fewer only if fewer than k items are not disliked.
 
     No item is one this user was shown or disliked, until every other item has been shown. ``cards`` are positions
-    dealt from the exploration deck: of those unseen the ones that suit the user best fill the explore places.
+    dealt from the exploration deck: of those unseen the ones that suit the user best fill the explore places, and take
+    the places of ranked items that are not worthwhile.
     Like rates are drawn from their posterior (Thompson sampling with reduced variance: Chapelle & Li 2011, section 3)
     with a normal approximation.
     """
@@ -182,11 +185,17 @@ def choose(
     taste = _Taste.of(view, user, config)
     share = min(view.explore_share, config.explore_known) if taste else view.explore_share
     places = int(k * share + rng.random())
-    explore = _explored(view, taste, [card for card in dict.fromkeys(cards) if not seen[card]], places)
+    unseen_cards = [card for card in dict.fromkeys(cards) if not seen[card]]
+    explore = _explored(view, taste, unseen_cards, places)
     seen[explore] = True
-    take(_ranked(view, taste, k - len(explore), seen, rng, config), RANKED)
+    ranked, rates = _ranked(view, taste, k - len(explore), seen, rng, config)
     seen[explore] = False
-    take(explore, EXPLORE)
+    poor = [p for p, rate in zip(ranked, rates, strict=True) if rate < view.worthwhile]
+    spare = [card for card in unseen_cards if card not in explore and card not in ranked]
+    better = _explored(view, taste, spare, len(poor))
+    dropped = poor[len(poor) - len(better) :]
+    take((p for p in ranked if p not in dropped), RANKED)
+    take(explore + better, EXPLORE)
     if len(chosen) < k:
         take(_oldest_shown(user, seen), AGAIN)
     return Choice(chosen, sources)
@@ -207,11 +216,12 @@ def _ranked(
     seen: NDArray[np.bool_],
     rng: np.random.Generator,
     config: ChooseConfig,
-) -> list[int]:
-    """Up to ``places`` unseen positions in genre-diverse order."""
+) -> tuple[list[int], list[float]]:
+    """Up to ``places`` unseen positions in genre-diverse order, and their like rates for this user."""
     if config.uniform:
         unseen_items = np.flatnonzero(~seen)
-        return [int(p) for p in rng.choice(unseen_items, min(places, len(unseen_items)), replace=False)]
+        drawn = rng.choice(unseen_items, min(places, len(unseen_items)), replace=False)
+        return drawn.tolist(), view.items.mean[drawn].tolist()
     size = max(config.shortlist, 2 * places)
     candidates = view.pool
     unseen = ~seen[candidates.positions]
@@ -222,13 +232,16 @@ def _ranked(
     drawn = rng.standard_normal(len(candidates.mean), dtype=np.float32)
     scores = candidates.mean + np.float32(config.noise) * candidates.sd * drawn
     np.maximum(scores, 0, out=scores)
+    rates = candidates.mean
     if taste:
-        scores *= np.exp(taste.lift(candidates))
+        lift = np.exp(taste.lift(candidates))
+        scores *= lift
+        rates = rates * lift
     scores[~unseen] = -1
     best = np.argpartition(-scores, size)[:size] if len(scores) > size else np.arange(len(scores))
     picked = mmr(scores[best], candidates.unit[best], places, config.diversity)
-    positions: list[int] = candidates.positions[best[picked]].tolist()
-    return positions
+    chosen = best[picked]
+    return candidates.positions[chosen].tolist(), rates[chosen].tolist()
 
 
 def _oldest_shown(user: UserState, seen: NDArray[np.bool_]) -> list[int]:

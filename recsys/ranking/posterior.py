@@ -41,7 +41,8 @@ class Posterior:
     """``mean`` and ``sd`` (n,) of every item's like rate, and what is expected of items that are not known yet.
 
     ``upside`` (n,): how much an item is expected to be above the ``level``, the like rate of the ``places``-th best,
-    where being below counts 0: expected improvement (Mockus 1978). ``genre_rate`` and ``genre_sd`` (g,), ``base_rate``
+    where being below counts 0: expected improvement (Mockus 1978). ``hoped``: what the like rate of the ``places``-th
+    best would be if all were known, by the learned prior. ``genre_rate`` and ``genre_sd`` (g,), ``base_rate``
     and ``base_sd``: like rate of an item, of this genre or without any, that was never shown.
     """
 
@@ -49,6 +50,7 @@ class Posterior:
     sd: Floats
     upside: Floats
     level: float
+    hoped: float
     genre_rate: Floats
     genre_sd: Floats
     base_rate: float
@@ -97,6 +99,7 @@ def like_rates(
         sd=sd,
         upside=np.einsum("nk,nk->n", known.items, above),
         level=level,
+        hoped=_hoped(known, like_share, genres, config.places),
         genre_rate=prior_mean[:-1],
         genre_sd=prior_sd[:-1],
         base_rate=float(prior_mean[-1]),
@@ -169,6 +172,16 @@ def _moments(known: _Share, liked: _Share, of_known: Floats, of_liked: Floats) -
     mean = (of_known @ grids[0]) * (of_liked @ grids[1])
     square = (of_known @ grids[0] ** 2) * (of_liked @ grids[1] ** 2)
     return mean, np.sqrt(np.maximum(square - mean**2, 0))
+
+
+def _hoped(known: _Share, like_share: Floats, genres: Genres, places: int) -> float:
+    """The ``places``-th best of n draws from the prior; 0 if there are not so many."""
+    n = len(genres)
+    if n < places:
+        return 0.0
+    at_least = np.cumsum((_membership(genres).sum(axis=0) @ known.prior)[::-1])[::-1]  # items, by share
+    share = float(np.exp(np.interp(-places, -at_least, np.log(known.grid))))
+    return share * float(like_share.mean())
 
 
 def _level(mean: Floats, places: int) -> float:

@@ -113,16 +113,30 @@ def one_by_one(likes: list[float], dislikes: list[float], exposures: list[float]
         expected(k, [max(expected(g, chances) * s - level, 0) for s in shares])
         for k, g in zip(known, liked, strict=True)
     ]
+    likely = sum(expected(g, chances) for g in liked) / max(len(liked), 1)
     return Posterior(
         mean=np.array(means),
         sd=np.array([sd for _, sd in items]),
         upside=np.array(upside),
         level=level,
+        hoped=best_of_prior([mixed(row, known_prior) for row in parts], shares, c.places) * likely if means else 0.0,
         genre_rate=np.array([mean for mean, _ in priors[:-1]]),
         genre_sd=np.array([sd for _, sd in priors[:-1]]),
         base_rate=priors[-1][0],
         base_sd=priors[-1][1],
     )
+
+
+def best_of_prior(items: Rows, shares: list[float], places: int) -> float:
+    """The share that ``places`` items have at least, between two of the grid on a logarithmic scale."""
+    if len(items) < places:
+        return 0.0
+    above = [sum(sum(row[s:]) for row in items) for s in range(len(shares))]
+    s = max(i for i, count in enumerate(above) if count >= places - 1e-9)
+    if s == len(shares) - 1:
+        return shares[s]
+    part = (above[s] - places) / (above[s] - above[s + 1])
+    return float(shares[s] ** (1 - part) * shares[s + 1] ** part)
 
 
 @FEW
@@ -132,6 +146,7 @@ def test_rates_equal_the_formula_of_each_item(world: World, config: PosteriorCon
     oracle = one_by_one(world[0].tolist(), world[1].tolist(), world[2].tolist(), world[3], config)
     for name in ("mean", "genre_rate", "base_rate", "level"):
         assert getattr(found, name) == pytest.approx(getattr(oracle, name), rel=2e-4, abs=1e-6), name
+    assert found.hoped == pytest.approx(oracle.hoped, rel=2e-3)
     # Differences of numbers near to each other, in single precision.
     for name in ("sd", "genre_sd", "base_sd"):
         assert getattr(found, name) ** 2 == pytest.approx(getattr(oracle, name) ** 2, rel=1e-3, abs=2e-6), name
@@ -158,6 +173,18 @@ def test_the_level_is_the_rate_of_the_last_place(world: World, config: Posterior
         assert found.level == 0
     else:
         assert found.level == best_first[config.places - 1]
+
+
+def test_what_is_hoped_of_the_best_is_near_the_truth_before_they_are_known() -> None:
+    """Of 20,000 items, 1,000 of them liked by more users than the rest, each was shown three times."""
+    random = np.random.default_rng(0)
+    truth = np.where(np.arange(20_000) < 1_000, 0.3, 0.01) * random.lognormal(sigma=0.5, size=20_000)
+    likes = random.binomial(3, np.minimum(truth, 1)).astype(np.float32)
+    genres = np.zeros((len(truth), 0), dtype=bool)
+    found = like_rates(likes, 0 * likes, np.full(len(truth), 3, np.float32), genres, PosteriorConfig(places=500))
+    wanted = np.sort(truth)[-500]
+    assert found.hoped == pytest.approx(wanted, rel=0.25)
+    assert found.level < 0.6 * wanted
 
 
 @FAST
