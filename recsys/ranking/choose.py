@@ -29,7 +29,7 @@ class ChooseConfig:
     pool: int = 200  # best items over all that every user's list is chosen from
     genre_pool: int = 20  # best items of each genre that join them
     shortlist: int = 32  # best candidates that go into the diverse order
-    noise: float = 1.0  # of the posterior's standard deviation; the whole of it explores longer than runs last
+    noise: float = 1.0  # of the posterior's standard deviation: 1 is Thompson sampling, 0 the plain like rate
     diversity: float = 0.15  # weight of genre similarity in the diverse order
     taste: float = 2.0  # how much a liked genre lifts a like rate
     taste_likes: float = 3.0  # likes after which taste has half its weight
@@ -164,8 +164,7 @@ def choose(
     No item is one this user was shown or disliked, until every other item has been shown. ``cards`` are positions
     dealt from the exploration deck: of those unseen the ones that suit the user best fill the explore places, and take
     the places of ranked items that are not worthwhile.
-    Like rates are drawn from their posterior (Thompson sampling with reduced variance: Chapelle & Li 2011, section 3)
-    with a normal approximation.
+    Like rates are drawn from their posterior, with a normal approximation (Thompson sampling: Chapelle & Li 2011).
     """
     seen = np.zeros(len(view), dtype=bool)
     seen[user.indices] = True
@@ -181,9 +180,9 @@ def choose(
                 chosen.append(position)
                 sources.append(source)
 
-    # Rounded by chance, so that small shares of short lists are not lost.
     taste = _Taste.of(view, user, config)
     share = min(view.explore_share, config.explore_known) if taste else view.explore_share
+    # Rounded by chance, so that small shares of short lists are not lost.
     places = int(k * share + rng.random())
     unseen_cards = [card for card in dict.fromkeys(cards) if not seen[card]]
     explore = _explored(view, taste, unseen_cards, places)

@@ -32,7 +32,7 @@ PROFILES: Final[Mapping[str, Ranking]] = {
     ),
     "discovery": Ranking(
         explore=ExploreConfig(least=0.4, unknown=0.6, looks=0.3, worthwhile=0.6),
-        choose=ChooseConfig(diversity=0.4, noise=1.0),
+        choose=ChooseConfig(diversity=0.4),
     ),
     # Two baselines to compare with.
     "popular": Ranking(
