@@ -2,8 +2,8 @@
 
 from event_collector.app import create_app
 from recsys.logs import configure_logs
-from recsys.settings import Settings
+from recsys.settings import read_settings
 
-settings = Settings()
+settings = read_settings()
 configure_logs(settings, "collector")
 app = create_app(settings)

@@ -2,11 +2,11 @@
 
 import uvicorn
 
-from recsys.settings import Settings
+from recsys.settings import read_settings
 from recsys.web import KEEP_ALIVE_S
 
 if __name__ == "__main__":
-    settings = Settings()
+    settings = read_settings()
     uvicorn.run(
         "recommendations.main:app",
         host=settings.listen_host,

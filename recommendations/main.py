@@ -2,8 +2,8 @@
 
 from recommendations.app import create_app
 from recsys.logs import configure_logs
-from recsys.settings import Settings
+from recsys.settings import read_settings
 
-settings = Settings()
+settings = read_settings()
 configure_logs(settings, "recommendations")
 app = create_app(settings)

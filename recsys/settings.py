@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from recsys.ranking.profiles import PROFILES, Ranking, ranking
@@ -73,6 +75,19 @@ class Settings(BaseSettings):
     def ranking(self) -> Ranking:
         """Every constant of the recommender, by profile and components left out."""
         return ranking(self.ranking_profile, self.ranking_without)
+
+
+def read_settings() -> Settings:
+    """From the environment. Ends the process with a line for each setting that is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        sys.exit("\n".join(map(_said, error.errors())))
+
+
+def _said(error: ErrorDetails) -> str:
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{str(error['loc'][0]).upper()}={error['input']!r}: {message}"
 
 
 def masked(url: str) -> str:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from recsys.logs import configure_logs
-from recsys.settings import Settings
+from recsys.settings import read_settings
 from recsys.stores.ports import StoreError
 from regular_pipeline import service
 
@@ -27,7 +27,7 @@ Epoch = Annotated[int | None, typer.Option(help="an epoch of the log; the latest
 @app.callback(invoke_without_command=True)
 def loop(context: typer.Context) -> None:
     """Drain and refresh until stopped."""
-    settings = Settings()
+    settings = read_settings()
     configure_logs(settings, "pipeline")
     if context.invoked_subcommand is None:
         _run(service.run(settings))
@@ -36,13 +36,13 @@ def loop(context: typer.Context) -> None:
 @app.command()
 def once() -> None:
     """Drain what is queued, refresh once, exit."""
-    console.print(f"drained {_run(service.run_once(Settings())):,} messages")
+    console.print(f"drained {_run(service.run_once(read_settings())):,} messages")
 
 
 @app.command()
 def rebuild(epoch: Epoch = None) -> None:
     """Restore state and artifacts from the log alone, after Redis was lost. Stop the pipeline first."""
-    work = _run(service.rebuild(Settings(), epoch))
+    work = _run(service.rebuild(read_settings(), epoch))
     console.print(f"epoch {work.epoch} is in force again: {len(work.catalogue):,} items, {work.events.rows:,} rows")
 
 
@@ -50,7 +50,7 @@ def rebuild(epoch: Epoch = None) -> None:
 def export(csv: Annotated[Path, typer.Option(help="file to write")], epoch: Epoch = None) -> None:
     """Write the event log as CSV."""
     try:
-        rows = service.export(Settings(), csv, epoch)
+        rows = service.export(read_settings(), csv, epoch)
     except (StoreError, OSError) as error:
         _fail(error)
     console.print(f"wrote {rows:,} rows to {csv}")
@@ -60,7 +60,7 @@ def export(csv: Annotated[Path, typer.Option(help="file to write")], epoch: Epoc
 def stats() -> None:
     """Print counters, queue depth and the size of the log."""
     table = Table("figure", "value")
-    for name, value in _run(service.stats(Settings())).items():
+    for name, value in _run(service.stats(read_settings())).items():
         table.add_row(name, f"{value:,}" if isinstance(value, int) and name != "epoch" else str(value))
     console.print(table)
 

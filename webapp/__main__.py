@@ -5,14 +5,14 @@ import sys
 from pathlib import Path
 
 from recsys.logs import configure_logs
-from recsys.settings import Settings
+from recsys.settings import read_settings
 from webapp.app import create_app
 from webapp.catalogue import SHIPPED, CatalogueError
 from webapp.server import serve
 
 
 def main() -> None:
-    settings = Settings()
+    settings = read_settings()
     configure_logs(settings, "webapp")
     try:
         app = create_app(settings, Path(os.environ.get("CATALOGUE") or SHIPPED))

@@ -13,7 +13,7 @@ from recsys.launch.report import Report, open_console
 from recsys.launch.run import Options, run
 from recsys.launch.seed import read_catalogue
 from recsys.launch.services import MODULES, choose_services
-from recsys.settings import DEFAULT_DATA_DIR, ROOT
+from recsys.settings import DEFAULT_DATA_DIR, ROOT, read_settings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 ANY_ADDRESS = "0.0.0.0"
@@ -38,6 +38,7 @@ def launch(
     Redis, broker and Qdrant: the URL in REDIS_URL, BROKER_URL or QDRANT_URL, else a server that answers on the
     standard local port, else one that needs no installation.
     """
+    read_settings()
     report = Report(open_console())
     ports = {"collector": collector_port, "recommendations": recommendations_port, "webapp": webapp_port}
     host = os.environ.get("LISTEN_HOST", ANY_ADDRESS)

@@ -163,3 +163,14 @@ def test_wrong_options(launch: Callable[..., Launcher], options: list[str], code
     assert launcher.process.wait(DEADLINE_S) == code
     assert message in launcher.output()
     assert not launcher.processes()
+
+
+def test_a_wrong_setting_is_told_before_anything_starts(
+    launch: Callable[..., Launcher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANKING_PROFILE", "clever")
+    launcher = launch()
+    assert launcher.process.wait(DEADLINE_S) == 1
+    assert "RANKING_PROFILE='clever': there is no profile 'clever': choose from balanced, " in launcher.output()
+    assert "started" not in launcher.output()
+    assert "Traceback" not in launcher.output()

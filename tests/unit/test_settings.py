@@ -1,4 +1,4 @@
-"""URLs in logs show no password."""
+"""Wrong settings are named in plain words; URLs in logs show no password."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.settings import masked
+from recsys.settings import masked, read_settings
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,21 @@ def test_any_quoted_password_is_hidden(password: str) -> None:
 @pytest.mark.parametrize("url", ["unix:///tmp/redis.sock?password=secret", "redis://host/0?db=1&password=secret"])
 def test_a_password_in_the_query_is_hidden(url: str) -> None:
     assert "secret" not in masked(url)
+
+
+def test_every_wrong_setting_is_named_with_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANKING_PROFILE", "clever")
+    monkeypatch.setenv("RANKING_WITHOUT", "looks,luck")
+    monkeypatch.setenv("REFRESH_INTERVAL_S", "soon")
+    with pytest.raises(SystemExit) as ended:
+        read_settings()
+    profile, without, interval = sorted(str(ended.value).splitlines(), key=lambda line: "INTERVAL" in line)
+    assert profile.startswith("RANKING_PROFILE='clever': there is no profile 'clever': choose from balanced,")
+    assert without.startswith("RANKING_WITHOUT='looks,luck': there is no component 'luck'")
+    assert interval.startswith("REFRESH_INTERVAL_S='soon': ")
+    assert "number" in interval
+
+
+def test_right_settings_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANKING_PROFILE", "discovery")
+    assert read_settings().ranking_profile == "discovery"
