@@ -35,7 +35,7 @@ class ChooseConfig:
     taste_likes: float = 3.0  # likes after which taste has half its weight
     dislike_weight: float = 0.1  # a dislike says this much as often as a like: most items shown are disliked
     most_lift: float = 3.0  # of the logarithm of a like rate, by the factor model
-    explore_known: float = 0.3  # most of a list that explores for a user who has reacted: it is his list
+    explore_known: float = 0.3  # most of the explore share for a user who has reacted: it is his list
     uniform: bool = False  # lists of random items: a baseline
 
 

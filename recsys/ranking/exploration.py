@@ -22,7 +22,7 @@ class ExploreConfig:
     unknown: float = 0.6  # beyond that, times the share of the catalogue that was never shown
     looks: float = 0.1  # once everything was shown: for second looks at what may have been misjudged
     worthwhile: float = 0.5  # of the hoped like rate, once everything was shown
-    interleave: float = 0.3  # share of the cards that are second looks while there are items never shown
+    interleave: float = 0.3  # share of the cards, below 1, that are second looks while there are items never shown
     horizon: float = 0.05  # a find will be of use in this many lists, of those served so far
 
 
