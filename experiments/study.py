@@ -107,7 +107,8 @@ def _changed(ranking: Ranking, name: str, value: str) -> Ranking:
         raise ValueError(f"there is no constant {name!r}: choose from {', '.join(sorted(constants))}")
     part, _, constant = name.partition(".")
     config = getattr(ranking, part)
-    number = type(getattr(config, constant))(float(value))
+    kind = type(getattr(config, constant))
+    number = int(value) if kind is int else kind(float(value))
     return replace(ranking, **{part: replace(config, **{constant: number})})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import defaultdict
 
 import numpy as np
 import polars as pl
@@ -15,6 +15,7 @@ from recommendations.knowledge import build_view
 from recsys.catalogue import Catalogue
 from recsys.contract import EVENT_SCHEMA, ItemRecord
 from recsys.ranking.choose import View, choose
+from recsys.ranking.exploration import Hand
 from recsys.ranking.profiles import Ranking
 from recsys.ranking.taste import TasteModel
 from recsys.user_state import MARKS, UserState, encode
@@ -39,17 +40,17 @@ class System:
         self._rng = np.random.default_rng(seed)
         self._codes: defaultdict[int, bytes] = defaultdict(bytes)
         self._rows: list[Row] = []
-        self._deck: deque[int] = deque()
+        self._deck: Hand[int] = Hand()
         self._dealt = 0
         self._next_refresh = self._next_lesson = 0.0
         self._view: View
 
     def recommend(self, user: int, k: int, at: float) -> list[int]:
         self._catch_up(at)
-        cards = [self._deck.popleft() for _ in range(min(self._view.cards(k), len(self._deck)))]
+        cards = self._deck.offer(self._view.cards(k))
         state = UserState(self._codes[user])
         chosen = choose(self._view, state, k, cards, self._rng, self._ranking.choose).positions
-        self._deck.extendleft(card for card in cards if card not in chosen)
+        self._deck.take_back([card for card in cards if card not in chosen])
         self._dealt += len(set(cards) & set(chosen))
         self._log(user, "impression", chosen, at)
         return chosen
@@ -77,7 +78,7 @@ class System:
         refreshed = compute(snapshot, self._seed)
         made = refreshed.artifacts
         self._view = build_view(self._catalogue, made, self._ranking)
-        self._deck = deque(refreshed.deck(snapshot, deck_size(self._dealt), self._rng).tolist())
+        self._deck = Hand(refreshed.deck(snapshot, deck_size(self._dealt), self._rng).tolist())
         self._dealt = 0
         if self._ranking.factors and at >= self._next_lesson:
             self._next_lesson = at + self._learn_s

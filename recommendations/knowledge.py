@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from recsys.artifacts import Artifacts
 from recsys.catalogue import Catalogue
 from recsys.ranking.choose import View
-from recsys.ranking.exploration import explore_share
+from recsys.ranking.exploration import Hand, explore_share
 from recsys.ranking.posterior import Floats, like_rates, of_new_items
 from recsys.ranking.profiles import Ranking
 from recsys.user_state import Indices
@@ -25,7 +24,7 @@ class Knowledge:
     epoch: int = 0
     catalogue: Catalogue = field(default_factory=Catalogue)
     artifacts: Artifacts | None = None
-    hand: deque[str] = field(default_factory=deque)  # cards dealt from the exploration deck and not played yet
+    hand: Hand[str] = field(default_factory=Hand)
     _ids_json: list[bytes] = field(default_factory=list)
     _view: tuple[tuple[int, str], View] | None = None
 

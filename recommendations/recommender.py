@@ -85,7 +85,7 @@ class Recommender:
         view = self._known.view
         places = sum(view.cards(request.k) for request in requests.values())
         known, page = await self._open_page(users, places - len(self._known.hand))
-        known.hand.extend(page.cards)
+        known.hand.deal(page.cards)
         before = dict(zip(users, page.codes, strict=True))
         codes = dict(before)
         choices: dict[int, Choice] = {}
@@ -120,12 +120,11 @@ class Recommender:
 
     def _choose(self, known: Knowledge, user_id: str, k: int, codes: bytes) -> Choice:
         rng = self._random.of(user_id, len(codes))
-        hand = known.hand
-        offered = [hand.popleft() for _ in range(min(known.view.cards(k), len(hand)))]
+        offered = known.hand.offer(known.view.cards(k))
         cards = [known.catalogue.index[card] for card in offered]
         with CHOICE_S.time():
             choice = choose(known.view, UserState(codes), k, cards, rng, self._ranking.choose)
-        hand.extendleft(card for card, p in zip(offered, cards, strict=True) if p not in choice.positions)
+        known.hand.take_back([card for card, p in zip(offered, cards, strict=True) if p not in choice.positions])
         return choice
 
     def _answer(self, known: Knowledge, user_id: str, choice: Choice) -> Answer:
@@ -190,6 +189,7 @@ class Recommender:
             await self._read_catalogue(known)
             if fetched is not None and known.fits(fetched):
                 known.artifacts = fetched
+                known.hand.drop()  # the deck was dealt anew as well
         except StoreError as error:
             log.error("artifacts not loaded", error=str(error))
         finally:

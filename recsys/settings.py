@@ -22,7 +22,7 @@ BACKENDS_FILE: Final = DEFAULT_DATA_DIR / "backends.env"
 class Settings(BaseSettings):
     """Environment variables carry the field's name in capitals, for example ``REDIS_URL``."""
 
-    model_config = SettingsConfigDict(frozen=True, env_file=BACKENDS_FILE, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, env_file=BACKENDS_FILE, env_ignore_empty=True, extra="ignore")
 
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="state; redis://, rediss:// or unix://")
     broker_url: str = Field(

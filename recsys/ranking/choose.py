@@ -190,9 +190,9 @@ def choose(
     ranked, rates = _ranked(view, taste, k - len(explore), seen, rng, config)
     seen[explore] = False
     poor = [p for p, rate in zip(ranked, rates, strict=True) if rate < view.worthwhile]
-    spare = [card for card in unseen_cards if card not in explore and card not in ranked]
-    better = _explored(view, taste, spare, len(poor))
-    dropped = poor[len(poor) - len(better) :]
+    taken = {*explore, *ranked}
+    better = _explored(view, taste, [card for card in unseen_cards if card not in taken], len(poor)) if poor else []
+    dropped = set(poor[len(poor) - len(better) :])
     take((p for p in ranked if p not in dropped), RANKED)
     take(explore + better, EXPLORE)
     if len(chosen) < k:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 from recsys.ranking.posterior import Posterior
 
 Positions = NDArray[np.int64]
+Card = TypeVar("Card")
 NEVER: Final = 0.5  # time-decayed impressions: what was shown once is unknown again after one half-life
 
 
@@ -21,12 +24,36 @@ class ExploreConfig:
     least: float = 0.2  # as long as there is an item that was never shown
     unknown: float = 0.6  # beyond that, times the share of the catalogue that was never shown
     looks: float = 0.1  # once everything was shown: for second looks at what may have been misjudged
-    worthwhile: float = 0.5  # of the hoped like rate, once everything was shown
+    worthwhile_share: float = 0.5  # of the hoped like rate: what is below is not worthwhile, once everything was shown
     interleave: float = 0.3  # share of the cards, below 1, that are second looks while there are items never shown
     horizon: float = 0.05  # a find will be of use in this many lists, of those served so far
 
 
 DEFAULT: Final = ExploreConfig()
+
+
+class Hand(Generic[Card]):
+    """Cards dealt from the deck and not played yet, the most promising first."""
+
+    def __init__(self, cards: Iterable[Card] = ()) -> None:
+        self._cards = deque(cards)
+
+    def __len__(self) -> int:
+        return len(self._cards)
+
+    def deal(self, cards: Iterable[Card]) -> None:
+        self._cards.extend(cards)
+
+    def offer(self, count: int) -> list[Card]:
+        """The first ``count``, or all there are."""
+        return [self._cards.popleft() for _ in range(min(count, len(self._cards)))]
+
+    def take_back(self, cards: list[Card]) -> None:
+        """What was offered last and not played, in the order of the offer."""
+        self._cards.extendleft(reversed(cards))
+
+    def drop(self) -> None:
+        self._cards.clear()
 
 
 def never_shown(impressions: NDArray[np.floating]) -> NDArray[np.bool_]:
@@ -47,7 +74,7 @@ def worthwhile(posterior: Posterior, impressions: NDArray[np.floating], config: 
     Relative to what the best items are hoped to have: the fewer of them are known, the more places explore. 0 as long
     as there are items never shown: only who showed all of them once may hope for as much traffic again.
     """
-    return 0.0 if never_shown(impressions).any() else config.worthwhile * posterior.hoped
+    return 0.0 if never_shown(impressions).any() else config.worthwhile_share * posterior.hoped
 
 
 def deck(

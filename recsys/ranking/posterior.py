@@ -22,6 +22,9 @@ REACTION_SHARES: Final[Doubles] = np.geomspace(0.001, 0.9, 28)
 LIKE_SHARES: Final[Doubles] = np.linspace(0.05, 0.95, 10)
 
 
+ANSWERED_LEAST: Final = 10
+
+
 @dataclass(frozen=True)
 class PosteriorConfig:
     """Constants of the hierarchical prior: catalogue → genre → item. Chosen by docs/quality.md."""
@@ -99,7 +102,7 @@ def like_rates(
         sd=sd,
         upside=np.einsum("nk,nk->n", known.items, above),
         level=level,
-        hoped=_hoped(known, like_share, genres, config.places),
+        hoped=_hoped(known, liked, genres, config.places),
         genre_rate=prior_mean[:-1],
         genre_sd=prior_sd[:-1],
         base_rate=float(prior_mean[-1]),
@@ -118,10 +121,10 @@ def unanswered_weight(slates: int, answered: int, once: int, twice: int) -> floa
     """How much a slate without any reaction says, beside one with some: the chance in [0, 1] that it was looked at.
 
     ``once`` and ``twice`` are how many slates have one and two reactions. They tell how many were looked at and have
-    none, at the least (Chao 1984, bias-corrected): exactly so if all users react alike, and more rather than fewer if
-    some react to everything and others to little. 1 as long as nothing was answered: then nothing is known.
+    none (Chao 1984, bias-corrected): in long lists all of them if all users react alike, and only a part if some react
+    to everything and others to little. 1 until ANSWERED_LEAST slates were answered: then nothing is known.
     """
-    if not answered or slates <= answered:
+    if answered < ANSWERED_LEAST or slates <= answered:
         return 1.0
     silent = once * (once - 1) / (2 * (twice + 1))
     return min(1.0, silent / (slates - answered))
@@ -174,14 +177,14 @@ def _moments(known: _Share, liked: _Share, of_known: Floats, of_liked: Floats) -
     return mean, np.sqrt(np.maximum(square - mean**2, 0))
 
 
-def _hoped(known: _Share, like_share: Floats, genres: Genres, places: int) -> float:
-    """The ``places``-th best of n draws from the prior; 0 if there are not so many."""
-    n = len(genres)
-    if n < places:
+def _hoped(known: _Share, liked: _Share, genres: Genres, places: int) -> float:
+    """The like rate that ``places`` items have at least, if all are as the prior has it; 0 if there are not so many."""
+    if len(genres) < places:
         return 0.0
-    at_least = np.cumsum((_membership(genres).sum(axis=0) @ known.prior)[::-1])[::-1]  # items, by share
-    share = float(np.exp(np.interp(-places, -at_least, np.log(known.grid))))
-    return share * float(like_share.mean())
+    items = np.einsum("g,gk,gl->kl", _membership(genres).sum(axis=0), known.prior, liked.prior).ravel()
+    rates = np.outer(known.grid, liked.grid).ravel()
+    best_first = np.argsort(-rates)
+    return float(np.interp(places, np.cumsum(items[best_first]), rates[best_first]))
 
 
 def _level(mean: Floats, places: int) -> float:

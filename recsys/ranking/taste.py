@@ -27,7 +27,6 @@ class TasteConfig:
     """Constants of the factor model. Chosen by docs/quality.md."""
 
     factors: int = 4
-    dislike: float = 0.5  # of a like: who has an opinion at all is drawn to that kind, as experiments say
     genre_variance: float = 0.5  # of tastes for genres, before anything is learned
     loading_variance: float = 0.3
     start: float = 0.1  # standard deviation of the loadings before the first round
@@ -40,6 +39,7 @@ class TasteConfig:
 
 
 DEFAULT: Final = TasteConfig()
+DISLIKE_WORTH: Final = 0.5  # of a like: who has an opinion at all is drawn to that kind, as experiments say
 RATES: Final = (1e-4, 0.9)  # like rates are cut to these where they divide
 
 
@@ -84,9 +84,9 @@ def features(unit_genres: Floats, genre_variance: float, loadings: Floats) -> Fl
     return np.hstack([unit_genres * np.float32(np.sqrt(genre_variance)), loadings])
 
 
-def worth(marks: NDArray[np.integer[Any]], config: TasteConfig = DEFAULT) -> Floats:
+def worth(marks: NDArray[np.integer[Any]]) -> Floats:
     """(m,) of marks as in recsys.user_state: what each says as a like, 0 to 1."""
-    return np.where(marks == LIKE, np.float32(1), np.where(marks == DISLIKE, np.float32(config.dislike), np.float32(0)))
+    return np.where(marks == LIKE, np.float32(1), np.where(marks == DISLIKE, np.float32(DISLIKE_WORTH), np.float32(0)))
 
 
 def fold_in(x: Floats, rates: Floats, outcome: Floats) -> Floats:
@@ -133,7 +133,7 @@ def _judged(model: TasteModel, lessons: Lessons, rates: Floats, unit: Floats, co
     last = lessons.slate == newest[lessons.user]
     new = last & (lessons.slate > model.judged)
     x = features(unit, model.genre_variance, model.loadings)
-    earlier = _Evidence.of(lessons, ~last, rates, config)
+    earlier = _Evidence.of(lessons, ~last, rates)
     tastes, _ = earlier.tastes(x[earlier.items])
     user, item = lessons.user[new], lessons.item[new]
     predicted = np.einsum("rd,rd->r", x[item], tastes[user])
@@ -157,13 +157,13 @@ class _Evidence:
     error: csr_matrix
 
     @classmethod
-    def of(cls, lessons: Lessons, chosen: NDArray[np.bool_], rates: Floats, config: TasteConfig) -> _Evidence:
+    def of(cls, lessons: Lessons, chosen: NDArray[np.bool_], rates: Floats) -> _Evidence:
         items, column = np.unique(lessons.item[chosen], return_inverse=True)
         rate = rates[lessons.item[chosen]]
         weight = rate / (1 - rate)
         where = (lessons.user[chosen], column)
         shape = (int(lessons.user.max()) + 1, len(items))
-        error = weight * (worth(lessons.outcome[chosen], config) - rate) / rate
+        error = weight * (worth(lessons.outcome[chosen]) - rate) / rate
         return cls(items, csr_matrix((weight, where), shape), csr_matrix((error, where), shape))
 
     def tastes(self, x: Floats) -> tuple[Doubles, Doubles]:
@@ -187,7 +187,7 @@ def _fitted(
     rng: np.random.Generator,
     config: TasteConfig,
 ) -> TasteModel:
-    evidence = _Evidence.of(lessons, np.ones(len(lessons.user), bool), rates, config)
+    evidence = _Evidence.of(lessons, np.ones(len(lessons.user), bool), rates)
     used = evidence.items
     loadings = model.loadings[used]
     if not model.trained:

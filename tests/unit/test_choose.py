@@ -323,10 +323,10 @@ def test_without_enough_cards_what_is_not_worthwhile_is_shown_after_all() -> Non
 
 
 def test_what_is_worthwhile_depends_on_the_user() -> None:
-    """Who likes the first kind finds more of it worthwhile than a stranger, and less of the other."""
+    """Who likes the first kind finds more of it worthwhile than a stranger."""
     genres = np.eye(2, dtype=bool)[np.arange(60) % 2]
     view = view_of(np.linspace(0.2, 0.1, 60), genres, explore_share=0.1, worthwhile=0.19)
-    fan = user_of((59, SHOWN), (57, SHOWN), *[(58, LIKE)])
+    fan = user_of((59, SHOWN), (57, SHOWN), (58, LIKE))
     cards = [50, 51, 52, 53, 54, 55, 56]
     assert choose(view, fan, 10, cards, rng()).sources.count(EXPLORE) == 1
     assert choose(view, NOBODY, 10, cards, rng()).sources.count(EXPLORE) > 1

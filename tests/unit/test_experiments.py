@@ -21,7 +21,7 @@ def played(variant: str, seed: int = 1) -> Played:
     return play_task(STUDY, Task(TINY, variant, seed))
 
 
-def test_the_same_seed_gives_the_sameplay_task() -> None:
+def test_the_same_seed_gives_the_same_play() -> None:
     first, again = played("balanced"), played("balanced")
     assert (first.values, first.fifths) == (again.values, again.fifths)
 
@@ -97,6 +97,7 @@ def test_a_variant_may_go_without_several_components() -> None:
     [(["--variant", "clever"], "no profile 'clever'"), (["--variant", "balanced-luck"], "no component 'luck'"),
      (["--variant", "balanced+choose.luck=1"], "no constant 'choose.luck'"),
      (["--variant", "balanced+choose.noise=much"], "could not convert string to float: 'much'"),
+     (["--variant", "balanced+choose.pool=2.5"], "invalid literal for int() with base 10: '2.5'"),
      (["--world", "mars"], "no world 'mars'"), (["--rung", "seventh"], "no rung 'seventh'")],
 )  # fmt: skip
 def test_a_wrong_name_is_one_sentence(arguments: list[str], message: str) -> None:

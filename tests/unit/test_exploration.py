@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.ranking.exploration import DEFAULT, NEVER, ExploreConfig, deck, explore_share, never_shown, worthwhile
+from recsys.ranking.exploration import DEFAULT, NEVER, ExploreConfig, Hand, deck, explore_share, never_shown, worthwhile
 from recsys.ranking.posterior import Floats, Posterior
 
 FAST = settings(deadline=None, max_examples=50)
@@ -59,7 +59,24 @@ def test_what_was_shown_once_is_new_again_after_a_half_life() -> None:
 @pytest.mark.parametrize(("new", "known", "found"), [(0, 50, 0.15), (0, 0, 0.15), (1, 49, 0), (50, 0, 0)])
 def test_everything_is_worthwhile_until_all_was_shown(new: int, known: int, found: float) -> None:
     posterior = replace(posterior_of(np.zeros(new + known)), hoped=0.3)
-    assert worthwhile(posterior, impressions_of(new, known), ExploreConfig(worthwhile=0.5)) == pytest.approx(found)
+    assert worthwhile(posterior, impressions_of(new, known), ExploreConfig(worthwhile_share=0.5)) == pytest.approx(
+        found
+    )
+
+
+def test_cards_that_are_not_played_come_first_again() -> None:
+    hand = Hand(range(6))
+    offered = hand.offer(4)
+    assert offered == [0, 1, 2, 3]
+    hand.take_back([1, 3])
+    hand.deal([6])
+    assert (len(hand), hand.offer(10)) == (5, [1, 3, 4, 5, 6])
+
+
+def test_a_hand_may_be_empty() -> None:
+    hand = Hand(["card"])
+    hand.drop()
+    assert (len(hand), hand.offer(3)) == (0, [])
 
 
 @dataclass(frozen=True)

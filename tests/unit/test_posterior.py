@@ -14,6 +14,7 @@ from recsys.ranking.posterior import (
     DEFAULT,
     LIKE_SHARES,
     REACTION_SHARES,
+    Doubles,
     Floats,
     Genres,
     Posterior,
@@ -113,30 +114,17 @@ def one_by_one(likes: list[float], dislikes: list[float], exposures: list[float]
         expected(k, [max(expected(g, chances) * s - level, 0) for s in shares])
         for k, g in zip(known, liked, strict=True)
     ]
-    likely = sum(expected(g, chances) for g in liked) / max(len(liked), 1)
     return Posterior(
         mean=np.array(means),
         sd=np.array([sd for _, sd in items]),
         upside=np.array(upside),
         level=level,
-        hoped=best_of_prior([mixed(row, known_prior) for row in parts], shares, c.places) * likely if means else 0.0,
+        hoped=0.0,
         genre_rate=np.array([mean for mean, _ in priors[:-1]]),
         genre_sd=np.array([sd for _, sd in priors[:-1]]),
         base_rate=priors[-1][0],
         base_sd=priors[-1][1],
     )
-
-
-def best_of_prior(items: Rows, shares: list[float], places: int) -> float:
-    """The share that ``places`` items have at least, between two of the grid on a logarithmic scale."""
-    if len(items) < places:
-        return 0.0
-    above = [sum(sum(row[s:]) for row in items) for s in range(len(shares))]
-    s = max(i for i, count in enumerate(above) if count >= places - 1e-9)
-    if s == len(shares) - 1:
-        return shares[s]
-    part = (above[s] - places) / (above[s] - above[s + 1])
-    return float(shares[s] ** (1 - part) * shares[s + 1] ** part)
 
 
 @FEW
@@ -146,7 +134,6 @@ def test_rates_equal_the_formula_of_each_item(world: World, config: PosteriorCon
     oracle = one_by_one(world[0].tolist(), world[1].tolist(), world[2].tolist(), world[3], config)
     for name in ("mean", "genre_rate", "base_rate", "level"):
         assert getattr(found, name) == pytest.approx(getattr(oracle, name), rel=2e-4, abs=1e-6), name
-    assert found.hoped == pytest.approx(oracle.hoped, rel=2e-3)
     # Differences of numbers near to each other, in single precision.
     for name in ("sd", "genre_sd", "base_sd"):
         assert getattr(found, name) ** 2 == pytest.approx(getattr(oracle, name) ** 2, rel=1e-3, abs=2e-6), name
@@ -175,16 +162,32 @@ def test_the_level_is_the_rate_of_the_last_place(world: World, config: Posterior
         assert found.level == best_first[config.places - 1]
 
 
-def test_what_is_hoped_of_the_best_is_near_the_truth_before_they_are_known() -> None:
-    """Of 20,000 items, 1,000 of them liked by more users than the rest, each was shown three times."""
+def draws_of_popular_and_others(n: int) -> tuple[Doubles, Doubles]:
+    """Reaction shares (n,), a twentieth of the items far above the rest, and like shares (n,) between 0.2 and 0.9."""
     random = np.random.default_rng(0)
-    truth = np.where(np.arange(20_000) < 1_000, 0.3, 0.01) * random.lognormal(sigma=0.5, size=20_000)
-    likes = random.binomial(3, np.minimum(truth, 1)).astype(np.float32)
-    genres = np.zeros((len(truth), 0), dtype=bool)
-    found = like_rates(likes, 0 * likes, np.full(len(truth), 3, np.float32), genres, PosteriorConfig(places=500))
-    wanted = np.sort(truth)[-500]
-    assert found.hoped == pytest.approx(wanted, rel=0.25)
-    assert found.level < 0.6 * wanted
+    popular = np.where(np.arange(n) < n // 20, 0.3, 0.01) * random.lognormal(sigma=0.4, size=n)
+    return np.minimum(popular, 0.9), random.uniform(0.2, 0.9, n)
+
+
+@pytest.mark.parametrize(("shown", "near"), [(3, 0.3), (10, 0.2), (1_000, 0.1)])
+def test_what_is_hoped_of_the_best_is_near_the_truth_long_before_they_are_known(shown: int, near: float) -> None:
+    known, liked = draws_of_popular_and_others(20_000)
+    random = np.random.default_rng(1)
+    reactions = random.binomial(shown, known)
+    likes = random.binomial(reactions, liked).astype(np.float32)
+    genres = np.zeros((len(known), 0), dtype=bool)
+    counts = (likes, reactions.astype(np.float32) - likes, np.full(len(known), shown, np.float32), genres)
+    found = like_rates(*counts, PosteriorConfig(places=500))
+    truth = np.sort(known * liked)[-500]
+    assert found.hoped == pytest.approx(truth, rel=near)
+    assert (found.level < 0.75 * truth) == (shown < 1_000)
+
+
+@FAST
+@given(worlds(most=60), st.sampled_from([DEFAULT, OTHER]))
+def test_hopes_are_rates_if_there_are_so_many_items(world: World, config: PosteriorConfig) -> None:
+    found = like_rates(*world, config)
+    assert 0 < found.hoped < 1 if len(world[0]) >= config.places else found.hoped == 0
 
 
 @FAST
@@ -379,7 +382,9 @@ def test_the_share_is_found_where_reactions_are_rare(looked_at: float) -> None:
     assert found == pytest.approx(share, rel=0.05)
 
 
-@pytest.mark.parametrize("totals", [(0, 0, 0, 0), (10, 0, 0, 0), (10, 10, 3, 3), (10, 12, 3, 3), (10, 5, 5, 0)])
+@pytest.mark.parametrize(
+    "totals", [(0, 0, 0, 0), (10, 0, 0, 0), (10, 10, 3, 3), (10, 12, 3, 3), (50, 20, 20, 0), (1_000, 9, 1, 1)]
+)
 def test_a_slate_says_everything_as_long_as_nothing_speaks_against_it(totals: Totals) -> None:
     assert unanswered_weight(*totals) == 1
 
