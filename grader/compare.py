@@ -45,6 +45,12 @@ class Difference:
     p: float
     verdict: str = "no difference"
 
+    @property
+    def in_words(self) -> str:
+        """The verdict; where there is none, but 0 is outside of the interval of this metric alone: perhaps."""
+        alone = self.low > 0 or self.high < 0
+        return f"perhaps {_side(self)}" if alone and self.verdict == "no difference" else self.verdict
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -145,7 +151,11 @@ def holm(differences: list[Difference]) -> list[Difference]:
 def _with_verdict(found: Difference, told: bool) -> Difference:
     if not told:
         return found
-    return replace(found, verdict="better" if (found.change > 0) != less_is_better(found.metric) else "worse")
+    return replace(found, verdict=_side(found))
+
+
+def _side(found: Difference) -> str:
+    return "better" if (found.change > 0) != less_is_better(found.metric) else "worse"
 
 
 def less_is_better(metric: str) -> bool:

@@ -40,7 +40,10 @@ STYLES = {"better": "green", "worse": "red", "no difference": ""}
 Side = Annotated[str, typer.Argument(help="RECS_URL,INTERACT_URL of a running service, or FOLDER,… of saved runs")]
 Repeats = Annotated[int, typer.Option(min=1, help="runs of each service, with the seeds from --seed on")]
 DEFAULTS = GradeConfig()
-WHAT_CHANCE = "Two equal services get any verdict other than no difference in fewer than 5 of 100 comparisons."
+WHAT_CHANCE = (
+    "Two equal services get any verdict without a perhaps in fewer than 5 of 100 comparisons. Perhaps: this row alone "
+    "would say so, but of so many rows some do by chance; more --repeats tell."
+)
 WHAT_CHANCE_OF_ONE = (
     "Only one run of each: the intervals know the chance of users, not what a service that learns learned by chance. "
     "Use --repeats 3 or more to tell them apart."
@@ -169,5 +172,5 @@ def _add(table: Table, difference: Difference) -> None:
     label = "quality, points of 40" if name == "points" else METRICS[name].name
     values = (written(difference.a), written(difference.b), signed(difference.change))
     style = STYLES[difference.verdict]
-    verdict = f"[{style}]{difference.verdict}[/]" if style else difference.verdict
+    verdict = f"[{style}]{difference.in_words}[/]" if style else difference.in_words
     table.add_row(label, *values, f"{signed(difference.low)} to {signed(difference.high)}", verdict)

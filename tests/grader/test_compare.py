@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from grader.compare import compare
+from grader.compare import Difference, compare, holm
 from grader.errors import GraderError
 from grader.run import Run, load, save
 from grader.scoring import PROFILES
@@ -53,6 +53,25 @@ async def test_less_of_what_is_better_when_less_is_better() -> None:
     assert {d.verdict for d in compare([slow], [run], STANDARD).latencies} == {"better"}
 
 
+@pytest.mark.parametrize(
+    ("metric", "change", "half", "said"),
+    [
+        ("precision", -0.3, 0.2, "perhaps worse"),
+        ("precision", 0.3, 0.2, "perhaps better"),
+        ("exposure_gini", 0.3, 0.2, "perhaps worse"),
+        ("precision", 0.1, 0.2, "no difference"),
+        ("precision", 0.0, 0.0, "no difference"),
+        ("precision", float("nan"), float("nan"), "no difference"),
+    ],
+)
+def test_a_row_that_excludes_zero_by_itself_alone_is_a_perhaps(
+    metric: str, change: float, half: float, said: str
+) -> None:
+    found = Difference(metric, 0.5, 0.5 + change, change, change - half, change + half, 0.03)
+    assert [one.in_words for one in holm([found] * 10)] == [said] * 10
+    assert holm([replace(found, p=1e-9)])[0].in_words in {"better", "worse"}
+
+
 async def test_saved_runs_are_compared_as_they_were(tmp_path: Path) -> None:
     run = await graded(InOrder(), staged())
     save(run, tmp_path / "run")
@@ -65,7 +84,7 @@ def test_two_services_over_the_command_line(command: Command, tmp_path: Path) ->
         code, output, _ = command("compare", *sides, *QUICK, "--repeats", "2", "--output", str(tmp_path / "both"))
     assert code == 0
     assert "2 runs of each" in output
-    assert "better" not in output.replace("no difference", "")
+    assert "better" not in output.replace("perhaps better", "")
     assert sorted(path.name for path in (tmp_path / "both").iterdir()) == ["a1", "a2", "b1", "b2"]
     runs = [load(tmp_path / "both" / name) for name in ("a1", "b1", "a2", "b2")]
     assert [run.facts["settings"]["seed"] for run in runs] == [0, 0, 1, 1]
