@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from load_tests.benchmark_children import BenchmarkError, Child, free_port
+from load_tests.benchmark_children import BenchmarkError, Child, free_port, until
 from load_tests.benchmark_figures import INTERACT, RECS, Budget, Figure
 from load_tests.benchmark_run import Run
 from load_tests.benchmark_system import ITEMS, System, catalogue, open_system, require_ok
@@ -19,6 +19,7 @@ from load_tests.benchmark_traffic import interact_call, reactions, recs_call
 from load_tests.http_client import Pool, Timings, call, closed_loop, open_pools
 from recsys.stores.redis_state import DECK, USERS
 
+DEAL_S: Final = 30.0  # longest wait for a refresh that deals cards
 CONNECTIONS: Final = 50
 USERS_WARM: Final = 1_000
 LISTS_SHOWN: Final = 3
@@ -61,11 +62,17 @@ async def recs(run: Run) -> list[Figure]:
         port = free_port()
         bare = await system.start_baseline(port)
         users = await _warm_users(system, [pipeline, collector, service])
+        names = [f"{system.settings.key_prefix}:{await system.state.current()}:{name}" for name in (USERS, DECK)]
+
+        async def dealt() -> bool:
+            """The warm users took the cards faster than new ones came."""
+            return bool(await system.redis.exists(*names) == len(names))
+
+        await until(dealt, "new cards in the deck", DEAL_S, pipeline)
         pipeline.pause()
         calls = [users[i % len(users)] for i in range(run.options.calls)]
         ours = Side(system.settings.recommendations_port, service, system.redis_server, [recs_call(u) for u in calls])
         theirs = Side(port, bare, system.redis_server, [call("GET", f"/get/{u}") for u in calls])
-        names = [f"{system.settings.key_prefix}:{await system.state.current()}:{name}" for name in (USERS, DECK)]
         saved: dict[str, Any] = {name: await system.redis.dump(name) for name in names}
 
         async def restore() -> None:
