@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 
 import pytest
 
@@ -123,3 +124,10 @@ async def test_reactions_may_take_a_moment() -> None:
         only = ("dislikes-hold", "reactions-change-lists")
         report = await examine(urls.recs_url, urls.interact_url, only=only, limits=QUICK)
     assert [outcome.verdict for outcome in report.outcomes] == [Verdict.OK, Verdict.OK]
+
+
+async def test_every_user_comes_once_however_short_the_load() -> None:
+    """A machine that stalls may have no time left when the first user comes."""
+    async with running() as urls:
+        report = await examine(urls.recs_url, urls.interact_url, only=("load",), limits=replace(QUICK, load_s=0))
+    assert [outcome.verdict for outcome in report.outcomes] == [Verdict.PASSED]
