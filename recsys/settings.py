@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
@@ -22,7 +22,7 @@ BACKENDS_FILE: Final = DEFAULT_DATA_DIR / "backends.env"
 class Settings(BaseSettings):
     """Environment variables carry the field's name in capitals, for example ``REDIS_URL``."""
 
-    model_config = SettingsConfigDict(frozen=True, env_file=BACKENDS_FILE, env_ignore_empty=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, env_file=BACKENDS_FILE, extra="ignore")
 
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="state; redis://, rediss:// or unix://")
     broker_url: str = Field(
@@ -77,10 +77,10 @@ class Settings(BaseSettings):
         return ranking(self.ranking_profile, self.ranking_without)
 
 
-def read_settings() -> Settings:
-    """From the environment. Ends the process with a line for each setting that is wrong."""
+def read_settings(**given: Any) -> Settings:
+    """From the environment, but for those given. Ends the process with a line for each setting that is wrong."""
     try:
-        return Settings()
+        return Settings(**given)
     except ValidationError as error:
         sys.exit("\n".join(map(_said, error.errors())))
 

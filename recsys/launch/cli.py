@@ -38,9 +38,9 @@ def launch(
     Redis, broker and Qdrant: the URL in REDIS_URL, BROKER_URL or QDRANT_URL, else a server that answers on the
     standard local port, else one that needs no installation.
     """
-    read_settings()
     report = Report(open_console())
     ports = {"collector": collector_port, "recommendations": recommendations_port, "webapp": webapp_port}
+    read_settings(**{f"{name}_port": port for name, port in ports.items()})
     host = os.environ.get("LISTEN_HOST", ANY_ADDRESS)
     try:
         services = choose_services(only, host, ports)

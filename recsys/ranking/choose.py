@@ -191,7 +191,7 @@ def choose(
     seen[explore] = False
     poor = [p for p, rate in zip(ranked, rates, strict=True) if rate < view.worthwhile]
     taken = {*explore, *ranked}
-    better = _explored(view, taste, [card for card in unseen_cards if card not in taken], len(poor)) if poor else []
+    better = _explored(view, taste, [card for card in unseen_cards if card not in taken], len(poor))
     dropped = set(poor[len(poor) - len(better) :])
     take((p for p in ranked if p not in dropped), RANKED)
     take(explore + better, EXPLORE)
@@ -202,7 +202,7 @@ def choose(
 
 def _explored(view: View, taste: _Taste | None, cards: list[int], places: int) -> list[int]:
     """The cards for the explore places: those that suit this user best, as far as anything is known of him."""
-    if len(cards) <= places or taste is None:
+    if not places or len(cards) <= places or taste is None:
         return cards[:places]
     lift = taste.lift(view.items.among(np.array(cards)))
     return [cards[place] for place in np.argsort(-lift, kind="stable")[:places]]

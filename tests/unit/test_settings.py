@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.settings import masked, read_settings
+from recsys.settings import Settings, masked, read_settings
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,20 @@ def test_every_wrong_setting_is_named_with_what_is_wrong(monkeypatch: pytest.Mon
     assert without.startswith("RANKING_WITHOUT='looks,luck': there is no component 'luck'")
     assert interval.startswith("REFRESH_INTERVAL_S='soon': ")
     assert "number" in interval
+
+
+def test_what_is_given_need_not_be_right_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLLECTOR_PORT", "")
+    assert read_settings(collector_port=5000).collector_port == 5000
+
+
+def test_an_empty_variable_is_stronger_than_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Who says that there is no Qdrant server does not get that of a system which runs beside."""
+    file = tmp_path / "backends.env"
+    file.write_text("QDRANT_URL=http://somewhere:6333\n")
+    assert Settings(_env_file=file).qdrant_url == "http://somewhere:6333"
+    monkeypatch.setenv("QDRANT_URL", "")
+    assert Settings(_env_file=file).qdrant_url == ""
 
 
 def test_right_settings_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
