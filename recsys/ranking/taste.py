@@ -40,6 +40,8 @@ class TasteConfig:
 
 DEFAULT: Final = TasteConfig()
 DISLIKE_WORTH: Final = 0.5  # of a like: who has an opinion at all is drawn to that kind, as experiments say
+# Of how often users react at all, on a logarithmic scale. Who reacts to much is not for that drawn to what was shown.
+ACTIVITY_VARIANCE: Final = 1.0
 RATES: Final = (1e-4, 0.9)  # like rates are cut to these where they divide
 
 
@@ -90,13 +92,22 @@ def worth(marks: NDArray[np.integer[Any]]) -> Floats:
 
 
 def fold_in(x: Floats, rates: Floats, outcome: Floats) -> Floats:
-    """Taste (d,) of a user who was shown items with features x (m, d) and like rates (m,), with these outcomes (m,)."""
+    """Taste (d,) of a user who was shown items with features x (m, d) and like rates (m,), with these outcomes (m,).
+
+    What is his activity is explained as that and left out.
+    """
     rates = np.clip(rates, *RATES)
+    x = _with_activity(x)
     weight = rates / (1 - rates)
     precision = (x.T * weight) @ x
     precision[np.diag_indices_from(precision)] += 1
     taste: Floats = np.linalg.solve(precision, x.T @ (weight * (outcome - rates) / rates))
-    return taste
+    return taste[:-1]
+
+
+def _with_activity(x: Floats) -> Floats:
+    """Features (m, d) with one more, (m, d + 1), that all items share."""
+    return np.hstack([x, np.full((len(x), 1), np.sqrt(ACTIVITY_VARIANCE), np.float32)])
 
 
 def learn(
@@ -134,16 +145,20 @@ def _judged(model: TasteModel, lessons: Lessons, rates: Floats, unit: Floats, co
     new = last & (lessons.slate > model.judged)
     x = features(unit, model.genre_variance, model.loadings)
     earlier = _Evidence.of(lessons, ~last, rates)
-    tastes, _ = earlier.tastes(x[earlier.items])
+    tastes, _ = earlier.tastes(_with_activity(x[earlier.items]))
     user, item = lessons.user[new], lessons.item[new]
-    predicted = np.einsum("rd,rd->r", x[item], tastes[user])
-    rate = rates[item]
-    weight = rate / (1 - rate)
-    agreement = float((weight * predicted * ((lessons.outcome[new] == LIKE) - rate) / rate).sum())
+    predicted = np.einsum("rd,rd->r", x[item], tastes[user][:, :-1])
+    rate, liked = rates[item], lessons.outcome[new] == LIKE
+    _, slate = np.unique(lessons.slate[new], return_inverse=True)
+    expected = np.bincount(slate, rate)
+    # Only what differs within a slate makes an order. This is Newton's step of its conditional likelihood: given how
+    # many items of a slate were liked, which ones (McFadden 1974).
+    beside = predicted - (np.bincount(slate, rate * predicted) / expected)[slate]
+    chance = rate * (np.bincount(slate, liked) / expected)[slate]
     return replace(
         model,
-        agreement=config.memory * model.agreement + agreement,
-        power=config.memory * model.power + float((weight * predicted**2).sum()),
+        agreement=config.memory * model.agreement + float(beside[liked].sum()),
+        power=config.memory * model.power + float((chance * beside**2).sum()),
         judged=int(lessons.slate.max()),
     )
 
@@ -205,7 +220,7 @@ def _round(
 ) -> tuple[Floats, tuple[float, float]]:
     """One round of expectation maximisation: tastes of all users, then loadings of all items and both variances."""
     g, f = unit.shape[1], loadings.shape[1]
-    x = features(unit, variances[0], loadings)
+    x = _with_activity(features(unit, variances[0], loadings))
     tastes, covariance = evidence.tastes(x)
     second = tastes[:, :, None] * tastes[:, None, :] + covariance  # (U, d, d)
     genre_variance = variances[0]
@@ -213,12 +228,15 @@ def _round(
         genre_variance *= float(np.trace(second[:, :g, :g].mean(axis=0))) / g
     by_item = evidence.weight.T.tocsr()
     m, users = len(loadings), len(second)
-    precision = (by_item @ second[:, g:, g:].reshape(users, f * f)).reshape(m, f, f) + np.eye(f) / variances[1]
-    by_genre = (by_item @ second[:, g:, :g].reshape(users, f * g)).reshape(m, f, g)
-    target = evidence.error.T @ tastes[:, g:] - np.einsum("nfg,ng->nf", by_genre, x[:, :g])
+    free, fixed = np.arange(g, g + f), np.delete(np.arange(x.shape[1]), np.s_[g : g + f])
+    of_free = second[:, free[:, None], free]
+    across = second[:, free[:, None], fixed].reshape(users, f * len(fixed))
+    precision = (by_item @ of_free.reshape(users, f * f)).reshape(m, f, f) + np.eye(f) / variances[1]
+    by_fixed = (by_item @ across).reshape(m, f, len(fixed))
+    target = evidence.error.T @ tastes[:, free] - np.einsum("nfg,ng->nf", by_fixed, x[:, fixed])
     learned = np.linalg.solve(precision, target[:, :, None])[:, :, 0]
     # Tastes have variance 1 by definition: what they have more or less belongs to the loadings.
-    learned = learned @ np.linalg.cholesky(second[:, g:, g:].mean(axis=0) + 1e-6 * np.eye(f))
+    learned = learned @ np.linalg.cholesky(of_free.mean(axis=0) + 1e-6 * np.eye(f))
     shown_often = np.diff(by_item.indptr) >= 5
     loading_variance = variances[1]
     if np.count_nonzero(shown_often) > 20:

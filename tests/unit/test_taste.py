@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.ranking.posterior import Doubles, Floats
-from recsys.ranking.taste import DEFAULT, RATES, Lessons, TasteModel, features, fold_in, learn
+from recsys.ranking.taste import ACTIVITY_VARIANCE, DEFAULT, RATES, Lessons, TasteModel, features, fold_in, learn
 
 FAST = settings(deadline=None, max_examples=50)
 ITEMS, USERS, PLACES = 40, 120, 10
@@ -51,6 +51,7 @@ def first_fit(lessons: Lessons, unit: Floats = NO_GENRES) -> TasteModel:
 
 def naive_taste(x: Doubles, rates: list[float], outcome: list[float]) -> Doubles:
     """The normal equations, added up item by item."""
+    x = np.hstack([x, np.full((len(x), 1), ACTIVITY_VARIANCE**0.5)])
     d = x.shape[1]
     precision, error = np.eye(d), np.zeros(d)
     for row, given_rate, came in zip(x, rates, outcome, strict=True):
@@ -60,7 +61,7 @@ def naive_taste(x: Doubles, rates: list[float], outcome: list[float]) -> Doubles
             error[i] += weight * row[i] * (came - rate) / rate
             for j in range(d):
                 precision[i, j] += weight * row[i] * row[j]
-    return np.asarray(np.linalg.solve(precision, error), np.float64)
+    return np.asarray(np.linalg.solve(precision, error), np.float64)[:-1]
 
 
 @FAST
@@ -87,15 +88,26 @@ def test_one_who_does_as_everybody_has_no_taste() -> None:
 
 
 def test_much_evidence_gives_the_relative_error_of_the_rate() -> None:
-    """Half of 10,000 items of a kind are liked, where everybody else likes a fifth."""
-    x, rates = np.full((10_000, 1), 2, np.float32), np.full(10_000, 0.2, np.float32)
-    taste = fold_in(x, rates, (np.arange(10_000) % 2).astype(np.float32))
-    assert 2 * taste[0] == pytest.approx((0.5 - 0.2) / 0.2, rel=0.01)
+    """Half of 10,000 items of a kind are liked, where everybody else likes a fifth; of as many others a fifth."""
+    x, rates = np.full((20_000, 1), 2, np.float32), np.full(20_000, 0.2, np.float32)
+    x[1::2] = 0
+    outcome = np.where(x[:, 0] > 0, np.arange(20_000) % 4 == 0, np.arange(20_000) % 10 == 1).astype(np.float32)
+    assert 2 * fold_in(x, rates, outcome)[0] == pytest.approx((0.5 - 0.2) / 0.2, rel=0.01)
 
 
-def test_little_evidence_is_shrunk() -> None:
+def test_little_evidence_is_shrunk_and_half_of_it_is_activity() -> None:
+    """Weight times error, over 1 plus the weight of the kind and of the activity."""
     one, rate, liked = np.ones((1, 1), np.float32), np.array([0.2], np.float32), np.ones(1, np.float32)
-    assert fold_in(one, rate, liked)[0] == pytest.approx(0.25 * 4 / 1.25)  # weight times error, over 1 + weight
+    assert fold_in(one, rate, liked)[0] == pytest.approx(0.25 * 4 / (1 + 0.25 + 0.25))
+
+
+def test_one_who_likes_everything_has_hardly_a_taste() -> None:
+    """What is liked of all kinds alike is activity; one kind of two alone is a taste."""
+    x, rates = np.tile(np.eye(2, dtype=np.float32), (10, 1)), np.full(20, 0.1, np.float32)
+    all_alike, one_kind = fold_in(x, rates, np.ones(20, np.float32)), fold_in(x, rates, x[:, 0])
+    assert all_alike[0] == pytest.approx(all_alike[1])
+    assert one_kind[0] - one_kind[1] > 3
+    assert one_kind[0] > all_alike[0]
 
 
 def test_features_are_genres_by_their_deviation_then_loadings() -> None:
@@ -173,6 +185,16 @@ def test_on_noise_the_model_is_not_followed() -> None:
     assert max(blends(pure_noise(7), 7)) < 0.25
 
 
+def test_that_some_react_more_than_others_is_no_taste() -> None:
+    """Half of the users like two in five of whatever they are shown, half hardly anything."""
+    lessons = pure_noise(7)
+    liked = rng(2).random(len(lessons.item)) < np.where(lessons.user % 2, 0.4, 0.02)
+    lessons = replace(lessons, outcome=liked.astype(np.uint8))
+    assert max(blends(lessons, 7)) < 0.25
+    same, other = kind_lift(first_fit(lessons), NO_GENRES, 0)
+    assert abs(same) + abs(other) < 0.3
+
+
 @pytest.mark.parametrize(
     ("agreement", "power", "blend"), [(0, 0, 0.0), (20, 20, 0.5), (980, 980, 0.98), (-5, 10, 0.0), (500, 100, 1.0)]
 )
@@ -193,11 +215,12 @@ def naive_judgement(model: TasteModel, lessons: Lessons, unit: Floats) -> tuple[
             continue
         items = lessons.item[earlier]
         taste = fold_in(x[items], AVERAGE[items], lessons.outcome[earlier])
-        for item, outcome in zip(lessons.item[newest], lessons.outcome[newest], strict=True):
-            rate = float(AVERAGE[item])
-            predicted, came = float(x[item] @ taste), ((outcome == 1) - rate) / rate
-            agreement += rate / (1 - rate) * predicted * came
-            power += rate / (1 - rate) * predicted**2
+        shown, liked = lessons.item[newest], lessons.outcome[newest] == 1
+        predicted, chances = x[shown] @ taste, AVERAGE[shown] / AVERAGE[shown].sum()
+        for lift, like, chance in zip(predicted, liked, chances, strict=True):
+            beside = float(lift - chances @ predicted)
+            agreement += beside * like
+            power += beside**2 * float(chance) * liked.sum()
     return agreement, power
 
 
