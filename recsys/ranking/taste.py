@@ -63,8 +63,8 @@ class TasteModel:
     genre_variance: float
     loading_variance: float
     trained: bool = False
-    agreement: float = 0.0  # weighted sum of prediction times what came, over slates that the model had not seen
-    power: float = 0.0  # weighted sum of squared predictions over the same
+    agreement: float = 0.0  # how far liked items were predicted above their slate; a sum over slates new to the model
+    power: float = 0.0  # what that sum would be if predictions held to the letter
     judged: int = -1  # number of the last slate in these sums
 
     @classmethod
@@ -72,7 +72,7 @@ class TasteModel:
         return cls(np.zeros((items, config.factors), np.float32), config.genre_variance, config.loading_variance)
 
     def blend(self, config: TasteConfig = DEFAULT) -> float:
-        """How far to follow the model, 0 to 1: the slope of what came on what it predicted, shrunk by doubt."""
+        """How far to follow the model, 0 to 1: the scale at which its predictions hold best, shrunk by doubt."""
         return float(np.clip(self.agreement / (self.power + config.doubt), 0, 1))
 
     def resized(self, items: int) -> TasteModel:
