@@ -1,7 +1,9 @@
 """What a person likes beyond what everybody likes: a factor model of logged impressions, folded in for each request.
 
 How likely user u likes item i when shown is ``rate_i · exp(x_i·z_u)``, with the rate that the item has for everybody,
-features x_i (its genres, and a few loadings that are learned) and tastes z_u of the user, normally distributed. Around
+features x_i (its genres, a few loadings that are learned, and one that all items share) and tastes z_u of the user,
+normally distributed. The taste for what all items share is the user's activity: who reacts to much is not drawn to
+whatever he was shown, so it is estimated with the others and then left out. Around
 z = 0 the relative error of the rate, (outcome - rate) / rate, is linear in z with noise of variance 1/weight, so a
 user's taste has a closed form (probabilistic principal components: Tipping & Bishop 1999; fold-in of implicit feedback:
 Hu, Koren & Volinsky 2008). A user whom the model has never seen is one small linear system.
@@ -40,8 +42,7 @@ class TasteConfig:
 
 DEFAULT: Final = TasteConfig()
 DISLIKE_WORTH: Final = 0.5  # of a like: who has an opinion at all is drawn to that kind, as experiments say
-# Of how often users react at all, on a logarithmic scale. Who reacts to much is not for that drawn to what was shown.
-ACTIVITY_VARIANCE: Final = 1.0
+ACTIVITY_VARIANCE: Final = 1.0  # over users, of the logarithm of how much they react to
 RATES: Final = (1e-4, 0.9)  # like rates are cut to these where they divide
 
 
@@ -82,8 +83,9 @@ class TasteModel:
 
 
 def features(unit_genres: Floats, genre_variance: float, loadings: Floats) -> Floats:
-    """(n, g + f) of genres (n, g) as rows of length 1 and loadings (n, f). Scaled so that tastes have variance 1."""
-    return np.hstack([unit_genres * np.float32(np.sqrt(genre_variance)), loadings])
+    """(n, 1 + g + f): activity, genres (n, g) as rows of length 1, loadings (n, f). Scaled to tastes of variance 1."""
+    activity = np.full((len(unit_genres), 1), np.sqrt(ACTIVITY_VARIANCE), np.float32)
+    return np.hstack([activity, unit_genres * np.float32(np.sqrt(genre_variance)), loadings])
 
 
 def worth(marks: NDArray[np.integer[Any]]) -> Floats:
@@ -94,20 +96,15 @@ def worth(marks: NDArray[np.integer[Any]]) -> Floats:
 def fold_in(x: Floats, rates: Floats, outcome: Floats) -> Floats:
     """Taste (d,) of a user who was shown items with features x (m, d) and like rates (m,), with these outcomes (m,).
 
-    What is his activity is explained as that and left out.
+    0 for activity: it lifts all items alike.
     """
     rates = np.clip(rates, *RATES)
-    x = _with_activity(x)
     weight = rates / (1 - rates)
     precision = (x.T * weight) @ x
     precision[np.diag_indices_from(precision)] += 1
     taste: Floats = np.linalg.solve(precision, x.T @ (weight * (outcome - rates) / rates))
-    return taste[:-1]
-
-
-def _with_activity(x: Floats) -> Floats:
-    """Features (m, d) with one more, (m, d + 1), that all items share."""
-    return np.hstack([x, np.full((len(x), 1), np.sqrt(ACTIVITY_VARIANCE), np.float32)])
+    taste[0] = 0
+    return taste
 
 
 def learn(
@@ -145,14 +142,14 @@ def _judged(model: TasteModel, lessons: Lessons, rates: Floats, unit: Floats, co
     new = last & (lessons.slate > model.judged)
     x = features(unit, model.genre_variance, model.loadings)
     earlier = _Evidence.of(lessons, ~last, rates)
-    tastes, _ = earlier.tastes(_with_activity(x[earlier.items]))
+    tastes, _ = earlier.tastes(x[earlier.items])
     user, item = lessons.user[new], lessons.item[new]
-    predicted = np.einsum("rd,rd->r", x[item], tastes[user][:, :-1])
+    predicted = np.einsum("rd,rd->r", x[item], tastes[user])
     rate, liked = rates[item], lessons.outcome[new] == LIKE
     _, slate = np.unique(lessons.slate[new], return_inverse=True)
     expected = np.bincount(slate, rate)
-    # Only what differs within a slate makes an order. This is Newton's step of its conditional likelihood: given how
-    # many items of a slate were liked, which ones (McFadden 1974).
+    # Only what differs within a slate makes an order, so activity falls out. This is Newton's step of the conditional
+    # likelihood: given how many items of a slate were liked, which ones (McFadden 1974).
     beside = predicted - (np.bincount(slate, rate * predicted) / expected)[slate]
     chance = rate * (np.bincount(slate, liked) / expected)[slate]
     return replace(
@@ -220,23 +217,21 @@ def _round(
 ) -> tuple[Floats, tuple[float, float]]:
     """One round of expectation maximisation: tastes of all users, then loadings of all items and both variances."""
     g, f = unit.shape[1], loadings.shape[1]
-    x = _with_activity(features(unit, variances[0], loadings))
+    x = features(unit, variances[0], loadings)
     tastes, covariance = evidence.tastes(x)
     second = tastes[:, :, None] * tastes[:, None, :] + covariance  # (U, d, d)
+    given = 1 + g  # features that are not learned
     genre_variance = variances[0]
     if g:
-        genre_variance *= float(np.trace(second[:, :g, :g].mean(axis=0))) / g
+        genre_variance *= float(np.trace(second[:, 1:given, 1:given].mean(axis=0))) / g
     by_item = evidence.weight.T.tocsr()
     m, users = len(loadings), len(second)
-    free, fixed = np.arange(g, g + f), np.delete(np.arange(x.shape[1]), np.s_[g : g + f])
-    of_free = second[:, free[:, None], free]
-    across = second[:, free[:, None], fixed].reshape(users, f * len(fixed))
-    precision = (by_item @ of_free.reshape(users, f * f)).reshape(m, f, f) + np.eye(f) / variances[1]
-    by_fixed = (by_item @ across).reshape(m, f, len(fixed))
-    target = evidence.error.T @ tastes[:, free] - np.einsum("nfg,ng->nf", by_fixed, x[:, fixed])
+    precision = (by_item @ second[:, given:, given:].reshape(users, f * f)).reshape(m, f, f) + np.eye(f) / variances[1]
+    by_given = (by_item @ second[:, given:, :given].reshape(users, f * given)).reshape(m, f, given)
+    target = evidence.error.T @ tastes[:, given:] - np.einsum("nfg,ng->nf", by_given, x[:, :given])
     learned = np.linalg.solve(precision, target[:, :, None])[:, :, 0]
     # Tastes have variance 1 by definition: what they have more or less belongs to the loadings.
-    learned = learned @ np.linalg.cholesky(of_free.mean(axis=0) + 1e-6 * np.eye(f))
+    learned = learned @ np.linalg.cholesky(second[:, given:, given:].mean(axis=0) + 1e-6 * np.eye(f))
     shown_often = np.diff(by_item.indptr) >= 5
     loading_variance = variances[1]
     if np.count_nonzero(shown_often) > 20:

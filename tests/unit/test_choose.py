@@ -271,10 +271,10 @@ def test_the_pool_holds_the_best_overall_and_of_each_genre() -> None:
         assert np.array_equal(getattr(view.pool, name), getattr(view.items, name)[view.pool.positions])
 
 
-def test_features_are_genres_by_their_deviation_then_loadings() -> None:
+def test_features_are_activity_then_genres_by_their_deviation_then_loadings() -> None:
     genres, loadings = [[True, False], [True, True], [False, False]], np.arange(3, dtype=np.float32)[:, None]
     found = view_of([0.1] * 3, genres, loadings=loadings, genre_variance=0.25).items.features
-    assert found == pytest.approx(np.array([[0.5, 0, 0], [0.5**1.5, 0.5**1.5, 1], [0, 0, 2]]))
+    assert found == pytest.approx(np.array([[1, 0.5, 0, 0], [1, 0.5**1.5, 0.5**1.5, 1], [1, 0, 0, 2]]))
 
 
 @pytest.mark.parametrize(
