@@ -1,12 +1,15 @@
 """What a person likes beyond what everybody likes: a factor model of logged impressions, folded in for each request.
 
-How likely user u likes item i when shown is ``rate_i · exp(x_i·z_u)``, with the rate that the item has for everybody,
-features x_i (its genres, a few loadings that are learned, and one that all items share) and tastes z_u of the user,
-normally distributed. The taste for what all items share is the user's activity: who reacts to much is not drawn to
-whatever he was shown, so it is estimated with the others and then left out. Around
-z = 0 the relative error of the rate, (outcome - rate) / rate, is linear in z with noise of variance 1/weight, so a
-user's taste has a closed form (probabilistic principal components: Tipping & Bishop 1999; fold-in of implicit feedback:
-Hu, Koren & Volinsky 2008). A user whom the model has never seen is one small linear system.
+How likely user u likes item i when shown is proportional to ``rate_i · exp(x_i·z_u)``, with the rate that the item has
+for everybody, features x_i (its genres, and a few loadings that are learned) and the user's tastes z_u, independent
+and normal. How much a user reacts at all says nothing about an order, so everything is judged given how many reactions
+there were: which items were they (conditional logit: McFadden 1974).
+
+Features are learned from pairs of items. By the model, two items get a reaction of the same user exp(x_i·x_j) times as
+often as their rates make expect (moments of the Poisson-lognormal distribution: Aitchison & Ho 1989), so the pairs'
+likelihood (composite likelihood: Varin, Reid & Firth 2011) needs no user's taste, and no item is compared with itself.
+A user whom the model has never seen is one small linear system (fold-in of implicit feedback: Hu, Koren & Volinsky
+2008).
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 
 from recsys.ranking.posterior import Doubles, Floats
@@ -28,22 +32,26 @@ Longs = NDArray[np.int64]
 class TasteConfig:
     """Constants of the factor model. Chosen by docs/quality.md."""
 
-    factors: int = 4
+    factors: int = 6
     genre_variance: float = 0.5  # of tastes for genres, before anything is learned
+    genre_evidence: float = 10.0  # what that is worth, as the precision of a normal prior
     loading_variance: float = 0.3
-    start: float = 0.1  # standard deviation of the loadings before the first round
+    start: float = 0.3  # standard deviation of the loadings before the first fit
+    least_reactions: float = 3.0  # items with fewer have no loadings
+    most_items: int = 500  # that have loadings: those with the most reactions
+    earlier_slates: int = 4  # of the same user that each slate is paired with, beside itself
     doubt: float = 20.0  # evidence that the model must outweigh before its word counts half
     memory: float = 0.98  # of that evidence, kept from fit to fit
-    rounds: int = 2  # of expectation maximisation for a fit that goes on from the last one
-    first_rounds: int = 8
+    steps: int = 200  # of the fit at most
     rows: int = 200_000  # newest impressions that a fit looks at
     least_users: int = 50
 
 
 DEFAULT: Final = TasteConfig()
 DISLIKE_WORTH: Final = 0.5  # of a like: who has an opinion at all is drawn to that kind, as experiments say
-ACTIVITY_VARIANCE: Final = 1.0  # over users, of the logarithm of how much they react to
 RATES: Final = (1e-4, 0.9)  # like rates are cut to these where they divide
+MOST_ATTRACTION: Final = 5.0  # x_i·x_j is cut to ± this
+MOST_GENRE_VARIANCE: Final = 5.0
 
 
 @dataclass(frozen=True)
@@ -58,11 +66,10 @@ class Lessons:
 
 @dataclass(frozen=True)
 class TasteModel:
-    """``loadings`` (n, f) of the items, 0 where nothing is known, and the variances learned with them."""
+    """``loadings`` (n, f) of the items, 0 where nothing is known, and the variance of tastes learned with them."""
 
     loadings: Floats
     genre_variance: float
-    loading_variance: float
     trained: bool = False
     agreement: float = 0.0  # how far liked items were predicted above their slate; a sum over slates new to the model
     power: float = 0.0  # what that sum would be if predictions held to the letter
@@ -70,7 +77,7 @@ class TasteModel:
 
     @classmethod
     def untrained(cls, items: int, config: TasteConfig = DEFAULT) -> TasteModel:
-        return cls(np.zeros((items, config.factors), np.float32), config.genre_variance, config.loading_variance)
+        return cls(np.zeros((items, config.factors), np.float32), config.genre_variance)
 
     def blend(self, config: TasteConfig = DEFAULT) -> float:
         """How far to follow the model, 0 to 1: the scale at which its predictions hold best, shrunk by doubt."""
@@ -83,9 +90,8 @@ class TasteModel:
 
 
 def features(unit_genres: Floats, genre_variance: float, loadings: Floats) -> Floats:
-    """(n, 1 + g + f): activity, genres (n, g) as rows of length 1, loadings (n, f). Scaled to tastes of variance 1."""
-    activity = np.full((len(unit_genres), 1), np.sqrt(ACTIVITY_VARIANCE), np.float32)
-    return np.hstack([activity, unit_genres * np.float32(np.sqrt(genre_variance)), loadings])
+    """(n, g + f): genres (n, g) as rows of length 1, and loadings (n, f). Scaled to tastes of variance 1."""
+    return np.hstack([unit_genres * np.float32(np.sqrt(genre_variance)), loadings])
 
 
 def worth(marks: NDArray[np.integer[Any]]) -> Floats:
@@ -96,14 +102,17 @@ def worth(marks: NDArray[np.integer[Any]]) -> Floats:
 def fold_in(x: Floats, rates: Floats, outcome: Floats) -> Floats:
     """Taste (d,) of a user who was shown items with features x (m, d) and like rates (m,), with these outcomes (m,).
 
-    0 for activity: it lifts all items alike.
+    The first step of Newton's method from no taste at all; 0 for a user without reactions.
     """
+    reactions = outcome.sum()
+    if not reactions:
+        return np.zeros(x.shape[1], np.float32)
     rates = np.clip(rates, *RATES)
-    weight = rates / (1 - rates)
-    precision = (x.T * weight) @ x
+    expected = rates * (reactions / rates.sum())
+    beside = x - (expected @ x) / reactions
+    precision = (beside.T * expected) @ beside
     precision[np.diag_indices_from(precision)] += 1
-    taste: Floats = np.linalg.solve(precision, x.T @ (weight * (outcome - rates) / rates))
-    taste[0] = 0
+    taste: Floats = np.linalg.solve(precision, beside.T @ (outcome - expected))
     return taste
 
 
@@ -141,15 +150,14 @@ def _judged(model: TasteModel, lessons: Lessons, rates: Floats, unit: Floats, co
     last = lessons.slate == newest[lessons.user]
     new = last & (lessons.slate > model.judged)
     x = features(unit, model.genre_variance, model.loadings)
-    earlier = _Evidence.of(lessons, ~last, rates)
-    tastes, _ = earlier.tastes(x[earlier.items])
+    earlier = _Evidence.of(lessons.user[~last], len(newest), lessons.item[~last], lessons.outcome[~last], rates)
+    tastes = earlier.tastes(x[earlier.items])
     user, item = lessons.user[new], lessons.item[new]
     predicted = np.einsum("rd,rd->r", x[item], tastes[user])
     rate, liked = rates[item], lessons.outcome[new] == LIKE
     _, slate = np.unique(lessons.slate[new], return_inverse=True)
     expected = np.bincount(slate, rate)
-    # Only what differs within a slate makes an order, so activity falls out. This is Newton's step of the conditional
-    # likelihood: given how many items of a slate were liked, which ones (McFadden 1974).
+    # Newton's step of the conditional likelihood: given how many items of a slate were liked, which ones.
     beside = predicted - (np.bincount(slate, rate * predicted) / expected)[slate]
     chance = rate * (np.bincount(slate, liked) / expected)[slate]
     return replace(
@@ -162,28 +170,34 @@ def _judged(model: TasteModel, lessons: Lessons, rates: Floats, unit: Floats, co
 
 @dataclass(frozen=True)
 class _Evidence:
-    """Impressions as sparse matrices (U, m) over the m ``items`` among them: weights, and weights times errors."""
+    """Impressions as sparse matrices (r, m) over the m ``items`` among them.
+
+    A row is a user, or a slate: ``reactions`` are what its outcomes are worth, ``expected`` what they would be by the
+    items' rates, with the same sum, ``total`` (r,).
+    """
 
     items: Longs
-    weight: csr_matrix
-    error: csr_matrix
+    reactions: csr_matrix
+    expected: csr_matrix
+    total: Doubles
 
     @classmethod
-    def of(cls, lessons: Lessons, chosen: NDArray[np.bool_], rates: Floats) -> _Evidence:
-        items, column = np.unique(lessons.item[chosen], return_inverse=True)
-        rate = rates[lessons.item[chosen]]
-        weight = rate / (1 - rate)
-        where = (lessons.user[chosen], column)
-        shape = (int(lessons.user.max()) + 1, len(items))
-        error = weight * (worth(lessons.outcome[chosen]) - rate) / rate
-        return cls(items, csr_matrix((weight, where), shape), csr_matrix((error, where), shape))
+    def of(cls, row: Longs, rows: int, item: Longs, outcome: NDArray[np.uint8], rates: Floats) -> _Evidence:
+        items, column = np.unique(item, return_inverse=True)
+        said, rate = worth(outcome).astype(np.float64), rates[item].astype(np.float64)
+        total: Doubles = np.bincount(row, said, rows).astype(np.float64)
+        expected = rate * (total / np.maximum(np.bincount(row, rate, rows), RATES[0]))[row]
+        shape = (rows, len(items))
+        return cls(items, csr_matrix((said, (row, column)), shape), csr_matrix((expected, (row, column)), shape), total)
 
-    def tastes(self, x: Floats) -> tuple[Doubles, Doubles]:
-        """Posterior mean (U, d) and covariance (U, d, d) of every user's taste, given features x (m, d)."""
+    def tastes(self, x: Floats) -> Doubles:
+        """(r, d): ``fold_in`` of every row, given features x (m, d)."""
         d = x.shape[1]
-        precision = (self.weight @ _outer(x)).reshape(self.weight.shape[0], d, d) + np.eye(d)
-        covariance = np.linalg.inv(precision)
-        return np.einsum("uij,uj->ui", covariance, self.error @ x), covariance
+        mean = (self.expected @ x) / np.maximum(self.total, RATES[0])[:, None]
+        precision = self.expected @ _outer(x) - self.total[:, None] * _outer(mean)
+        errors = (self.reactions - self.expected) @ x
+        tastes: Doubles = np.linalg.solve(precision.reshape(-1, d, d) + np.eye(d), errors[:, :, None])[:, :, 0]
+        return tastes
 
 
 def _outer(rows: Floats | Doubles) -> Floats | Doubles:
@@ -199,46 +213,77 @@ def _fitted(
     rng: np.random.Generator,
     config: TasteConfig,
 ) -> TasteModel:
-    evidence = _Evidence.of(lessons, np.ones(len(lessons.user), bool), rates)
-    used = evidence.items
-    loadings = model.loadings[used]
-    if not model.trained:
-        loadings = config.start * rng.standard_normal(loadings.shape, dtype=np.float32)
-    variances = (model.genre_variance, model.loading_variance)
-    for _ in range(config.rounds if model.trained else config.first_rounds):
-        loadings, variances = _round(evidence, unit[used], loadings, variances)
+    items, together, expected = _pairs(lessons, rates, config)
+    if not together.any():
+        return model
+    before = model.loadings[items].astype(np.float64)
+    # At 0 an item would stay where it is.
+    start = np.where(before.any(axis=1, keepdims=True), before, config.start * rng.standard_normal(before.shape))
+    genre_variance, loadings = _attraction(together, expected, unit[items], model.genre_variance, start, config)
     everywhere = np.zeros_like(model.loadings)
-    everywhere[used] = loadings
-    return replace(model, loadings=everywhere, genre_variance=variances[0], loading_variance=variances[1], trained=True)
+    everywhere[items] = loadings
+    return replace(model, loadings=everywhere, genre_variance=genre_variance, trained=True)
 
 
-def _round(
-    evidence: _Evidence, unit: Floats, loadings: Floats, variances: tuple[float, float]
-) -> tuple[Floats, tuple[float, float]]:
-    """One round of expectation maximisation: tastes of all users, then loadings of all items and both variances."""
-    g, f = unit.shape[1], loadings.shape[1]
-    x = features(unit, variances[0], loadings)
-    tastes, covariance = evidence.tastes(x)
-    second = tastes[:, :, None] * tastes[:, None, :] + covariance  # (U, d, d)
-    given = 1 + g  # features that are not learned
-    genre_variance = variances[0]
-    if g:
-        genre_variance *= float(np.trace(second[:, 1:given, 1:given].mean(axis=0))) / g
-    by_item = evidence.weight.T.tocsr()
-    m, users = len(loadings), len(second)
-    precision = (by_item @ second[:, given:, given:].reshape(users, f * f)).reshape(m, f, f) + np.eye(f) / variances[1]
-    by_given = (by_item @ second[:, given:, :given].reshape(users, f * given)).reshape(m, f, given)
-    target = evidence.error.T @ tastes[:, given:] - np.einsum("nfg,ng->nf", by_given, x[:, :given])
-    learned = np.linalg.solve(precision, target[:, :, None])[:, :, 0]
-    # Tastes have variance 1 by definition: what they have more or less belongs to the loadings.
-    learned = learned @ np.linalg.cholesky(second[:, given:, given:].mean(axis=0) + 1e-6 * np.eye(f))
-    shown_often = np.diff(by_item.indptr) >= 5
-    loading_variance = variances[1]
-    if np.count_nonzero(shown_often) > 20:
-        spread = np.linalg.inv(precision[shown_often]).diagonal(axis1=1, axis2=2)
-        loading_variance = float((learned[shown_often] ** 2 + spread).mean())
-    return learned.astype(np.float32), (_bounded(genre_variance, 5.0), _bounded(loading_variance, 3.0))
+def _pairs(lessons: Lessons, rates: Floats, config: TasteConfig) -> tuple[Longs, Doubles, Doubles]:
+    """Items (m,), and how often each two got a reaction of the same user: observed and expected (m, m), diagonal 0.
+
+    Within a slate: expected is a draw without regard to taste of as many as there were. Between slates of a user, which
+    the ranking chose by what he had said before: the later reactions, given the earlier ones. A slate with r reactions
+    counts r times and not, with its pairs, r² times: who reacts to everything tells little.
+    """
+    _, first, slate = np.unique(lessons.slate, return_index=True, return_inverse=True)
+    user = lessons.user[first]
+    evidence = _Evidence.of(slate, len(first), lessons.item, lessons.outcome, rates)
+    reacted = np.asarray(evidence.reactions.sum(axis=0)).ravel()
+    most = np.argsort(-reacted, kind="stable")[: config.most_items]
+    kept = np.sort(most[reacted[most] >= config.least_reactions])
+    by_user = np.argsort(user, kind="stable")
+    user, total = user[by_user], evidence.total[by_user]
+    counted = _diagonal(np.maximum(total, 1) ** -0.5)
+    said = counted @ evidence.reactions[by_user][:, kept]
+    expected = counted @ evidence.expected[by_user][:, kept]
+    squares = np.asarray(evidence.reactions.power(2).sum(axis=1)).ravel()[by_user]
+    pairs_of_slate = _diagonal(1 - squares / np.maximum(total**2, RATES[0]))
+    observed, chance = (said.T @ said).toarray(), (expected.T @ (pairs_of_slate @ expected)).toarray()
+    for back in range(1, config.earlier_slates + 1):
+        later = np.flatnonzero(user[back:] == user[:-back]) + back
+        earlier = said[later - back].T
+        for table, of_later in ((observed, said), (chance, expected)):
+            between = (earlier @ of_later[later]).toarray()
+            table += between + between.T
+    for table in (observed, chance):
+        np.fill_diagonal(table, 0)
+    return evidence.items[kept], observed, chance
 
 
-def _bounded(variance: float, most: float) -> float:
-    return float(np.clip(variance, 1e-3, most))
+def _diagonal(values: Doubles) -> csr_matrix:
+    return csr_matrix((values, (np.arange(len(values)), np.arange(len(values)))))
+
+
+def _attraction(
+    together: Doubles, expected: Doubles, unit: Floats, genre_variance: float, start: Doubles, config: TasteConfig
+) -> tuple[float, Doubles]:
+    """Variance of tastes for genres, and loadings (m, f), under which ``together`` is most likely (L-BFGS)."""
+    m, f = start.shape
+    alike = (unit @ unit.T).astype(np.float64)
+    np.fill_diagonal(alike, 0)
+    all_pairs = together.sum()
+
+    def loss(values: Doubles) -> tuple[float, Doubles]:
+        """And its gradient, given how many pairs there are in all. Each is twice in the tables."""
+        genre, loadings = values[0], values[1:].reshape(m, f)
+        attraction = np.clip(genre * alike + loadings @ loadings.T, -MOST_ATTRACTION, MOST_ATTRACTION)
+        by_model = expected * np.exp(attraction)
+        attracted = by_model.sum() / all_pairs
+        surprise = by_model / attracted - together
+        off = genre - config.genre_variance
+        value = (all_pairs * np.log(attracted) - (together * attraction).sum()) / 2
+        value += config.genre_evidence * off**2 / 2 + (loadings**2).sum() / (2 * config.loading_variance)
+        by_genre = (surprise * alike).sum() / 2 + config.genre_evidence * off
+        return value, np.append(by_genre, surprise @ loadings + loadings / config.loading_variance)
+
+    bounds = [(0, MOST_GENRE_VARIANCE)] + [(None, None)] * (m * f)
+    first = np.append(genre_variance, start)
+    found = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": config.steps})
+    return float(found.x[0]), found.x[1:].reshape(m, f)

@@ -14,13 +14,14 @@ import pytest
 from numpy.typing import NDArray
 
 from recsys.contract import ItemRecord
-from recsys.ranking.taste import TasteModel
+from recsys.ranking.taste import DEFAULT, TasteModel
 from recsys.stores.event_log import EventLog
 from recsys.stores.ports import COLLABORATIVE, CONTENT, StoreUnavailable
 from regular_pipeline.epoch_work import EpochWork
 from regular_pipeline.vectors import CHUNK, LEAST_MOVE, LOADINGS_INTERVAL_S, VectorMirror, moved
 
 Rows = NDArray[np.float32]
+NOTHING = [0.0] * (DEFAULT.factors - 2)
 
 
 class RecordingStore:
@@ -101,7 +102,7 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def turned(angle: float) -> list[float]:
-    return [float(np.cos(angle)), float(np.sin(angle)), 0, 0]
+    return [float(np.cos(angle)), float(np.sin(angle)), *NOTHING]
 
 
 def planted(n: int = 5, length: float = 1.0) -> Rows:
@@ -121,7 +122,7 @@ async def test_loadings_are_stored_with_length_1_and_only_where_there_are_any(be
     loadings[3] = 0
     bench.learn(loadings)
     assert await bench.run() == [[0, 1, 2, 4]]
-    assert bench.store.collaborative().tolist() == [turned(0)] * 3 + [[0] * 4, turned(0)]
+    assert bench.store.collaborative().tolist() == [turned(0)] * 3 + [[0] * DEFAULT.factors, turned(0)]
 
 
 async def test_once_a_minute(bench: Bench) -> None:
@@ -173,7 +174,7 @@ async def test_chunks_and_a_failure_between_them(tmp_path: Path) -> None:
     assert await bench.run() == [list(range(CHUNK))]
     bench.store.failing_from = 1_000_000
     assert await bench.run() == [list(range(CHUNK, 2 * CHUNK)), list(range(2 * CHUNK, items))]
-    assert bench.store.collaborative().all(axis=0).tolist() == [True, False, False, False]
+    assert bench.store.collaborative().all(axis=0).tolist() == [True] + [False] * (DEFAULT.factors - 1)
 
 
 async def test_a_changed_item_keeps_its_collaborative_vector(bench: Bench) -> None:
@@ -181,7 +182,7 @@ async def test_a_changed_item_keeps_its_collaborative_vector(bench: Bench) -> No
     await bench.run()
     bench.work.catalogue.extend([ItemRecord(id="i3", genres=("Comedy",)), ItemRecord(id="new", genres=())])
     assert await bench.run() == [[3, 5]]
-    assert bench.store.collaborative().tolist() == [turned(0)] * 5 + [[0] * 4]
+    assert bench.store.collaborative().tolist() == [turned(0)] * 5 + [[0] * DEFAULT.factors]
 
 
 async def test_more_genres_than_dimensions_store_everything_again(bench: Bench) -> None:
@@ -189,7 +190,7 @@ async def test_more_genres_than_dimensions_store_everything_again(bench: Bench) 
     await bench.run()
     bench.work.catalogue.extend([ItemRecord(id="i0", genres=tuple(f"genre {n}" for n in range(30)))])
     await bench.run()
-    assert bench.store.dimensions == {CONTENT: 32, COLLABORATIVE: 4}
+    assert bench.store.dimensions == {CONTENT: 32, COLLABORATIVE: DEFAULT.factors}
     assert bench.store.collaborative().tolist() == [turned(0)] * 5
 
 
@@ -219,7 +220,7 @@ async def test_a_new_epoch_ends_the_run_after_the_chunk_under_way(tmp_path: Path
     bench.mirror.follow(fresh)
     await bench.mirror._task
     assert list(bench.store.points) == [2]
-    assert bench.store.collaborative(2).tolist() == [[0] * 4] * 4
+    assert bench.store.collaborative(2).tolist() == [[0] * DEFAULT.factors] * 4
     await bench.mirror.close()
 
 
