@@ -271,10 +271,10 @@ def test_the_pool_holds_the_best_overall_and_of_each_genre() -> None:
         assert np.array_equal(getattr(view.pool, name), getattr(view.items, name)[view.pool.positions])
 
 
-def test_features_are_activity_then_genres_by_their_deviation_then_loadings() -> None:
+def test_features_are_genres_by_their_deviation_then_loadings() -> None:
     genres, loadings = [[True, False], [True, True], [False, False]], np.arange(3, dtype=np.float32)[:, None]
     found = view_of([0.1] * 3, genres, loadings=loadings, genre_variance=0.25).items.features
-    assert found == pytest.approx(np.array([[1, 0.5, 0, 0], [1, 0.5**1.5, 0.5**1.5, 1], [1, 0, 0, 2]]))
+    assert found == pytest.approx(np.array([[0.5, 0, 0], [0.5**1.5, 0.5**1.5, 1], [0, 0, 2]]))
 
 
 @pytest.mark.parametrize(
@@ -360,25 +360,30 @@ def test_where_the_model_holds_the_liked_kind_comes_first(user: UserState, kind:
     assert [position % 2 for position in positions] == [kind] * 10
 
 
-def test_what_was_shown_beside_a_like_counts_against_its_kind() -> None:
-    """Both liked item 0; one was shown nothing else, the other nine more of its kind and did not react."""
+def test_a_like_speaks_for_its_kind_only_beside_another_kind() -> None:
+    """Both liked item 0 of ten; one was shown nine of the other kind beside it, one only its own kind."""
     mean = np.full(200, 0.2)
     mean[1::2] = 0.25
     view = view_of(mean, loadings=KINDS, blend=1.0)
-    alone = user_of((0, SHOWN), (0, LIKE))
-    among_many = user_of(*((position, SHOWN) for position in range(0, 20, 2)), (0, LIKE))
-    shares = [
-        np.mean([p % 2 == 0 for p in choose(view, user, 10, [], rng()).positions]) for user in (alone, among_many)
-    ]
-    assert shares == [1, 0]
+    others, own = ([(position, SHOWN) for position in (0, *range(begin, 20, 2))] for begin in (3, 2))
+    lists = [choose(view, user_of(*seen, (0, LIKE)), 10, [], rng()).positions for seen in (others, own)]
+    assert [sum(position % 2 == 0 for position in positions) for positions in lists] == [10, 0]
 
 
-@pytest.mark.parametrize(("rate", "even"), [(0.2, 10), (0.8, 0)])
-def test_to_the_model_a_dislike_is_half_a_like(rate: float, even: int) -> None:
-    """It speaks for its kind where fewer than half of the shown items are liked, and against it where more are."""
-    view = view_of(np.full(200, rate), loadings=KINDS, blend=1.0)
-    positions = choose(view, user_of((0, SHOWN), (0, DISLIKE)), 10, [], rng()).positions
-    assert sum(position % 2 == 0 for position in positions) == even
+@pytest.mark.parametrize("reactions", [[(0, DISLIKE)], [(0, LIKE), (1, DISLIKE)]], ids=["alone", "beside a dislike"])
+def test_to_the_model_a_dislike_speaks_for_its_kind_but_less_than_a_like(reactions: list[tuple[int, int]]) -> None:
+    view = view_of(np.full(200, 0.2), loadings=KINDS, blend=1.0)
+    positions = choose(view, user_of(*FIRST, *reactions), 10, [], rng()).positions
+    assert not any(position % 2 for position in positions)
+
+
+def test_to_the_model_two_dislikes_are_a_like() -> None:
+    """In favour of the other kind, so they cancel out: the list is as without any taste."""
+    flat = np.full(200, 0.2)
+    flat[10:] = np.linspace(0.21, 0.2, 190)
+    view = view_of(flat, loadings=KINDS, blend=1.0)
+    user = user_of(*FIRST, (0, LIKE), (1, DISLIKE), (3, DISLIKE))
+    assert choose(view, user, 10, [], rng()) == choose(view, user_of(*FIRST), 10, [], rng())
 
 
 @pytest.mark.parametrize("user", [NOBODY, LIKES_EVEN, LIKES_ODD])
@@ -419,8 +424,8 @@ def test_the_blend_decides_between_the_model_and_genres(blend: float, even: int)
 
 def test_the_model_lifts_no_more_than_it_may() -> None:
     """Even items would have to be lifted by more than twice the most to get ahead of odd ones."""
-    mean, evens = np.tile([0.001, 0.8], 100), range(0, 10, 2)
-    user = user_of(*((position, SHOWN) for position in evens), *((position, LIKE) for position in evens))
+    mean = np.tile([0.001, 0.8], 100)
+    user = user_of(*FIRST, *((position, LIKE) for position in range(0, 10, 2)))
     view = view_of(mean, loadings=3 * KINDS, blend=1.0)
     positions = choose(view, user, 10, [], rng(), replace(DEFAULT, most_lift=3.0)).positions
     assert all(position % 2 for position in positions)
