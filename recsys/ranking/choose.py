@@ -54,7 +54,7 @@ class Candidates:
     mean: Floats  # (m,) like rate
     sd: Floats  # (m,) its standard deviation
     unit: Floats  # (m, g) genres as rows of length 1
-    features: Floats  # (m, 1 + g + f) of the factor model
+    features: Floats  # (m, g + f) of the factor model
 
     def among(self, chosen: NDArray[np.intp]) -> Candidates:
         return Candidates(
@@ -113,7 +113,7 @@ class _Taste:
     """What a user likes, by his reactions: the factor model's word as far as it has proved right, else the genres'."""
 
     genres: Floats  # (g,) log-lift of each genre
-    learned: Floats  # (1 + g + f,) fold-in of the factor model
+    learned: Floats  # (g + f,) fold-in of the factor model
     blend: float
     most_lift: float
 
@@ -140,7 +140,7 @@ class _Taste:
 
 
 def _folded_in(view: View, user: UserState) -> Floats:
-    """Taste (1 + g + f,) from what the user reacted to and what stood beside it."""
+    """Taste (g + f,) from what the user reacted to and what stood beside it."""
     items = user.answered(ANSWERED_PLACES)
     marks = np.zeros(len(items), np.uint8)
     for mark in (DISLIKE, LIKE):

@@ -52,6 +52,7 @@ DISLIKE_WORTH: Final = 0.5  # of a like: who has an opinion at all is drawn to t
 RATES: Final = (1e-4, 0.9)  # like rates are cut to these where they divide
 MOST_ATTRACTION: Final = 5.0  # x_i·x_j is cut to ± this
 MOST_GENRE_VARIANCE: Final = 5.0
+LEAST_TOTAL: Final = 1e-9  # divides where there is nothing to divide
 
 
 @dataclass(frozen=True)
@@ -124,9 +125,10 @@ def learn(
     rng: np.random.Generator,
     config: TasteConfig = DEFAULT,
 ) -> TasteModel:
-    """The model judged by the slates that are new to it, then fitted to all lessons. Unchanged if there are few users.
+    """The model judged by the slates that are new to it, then fitted to all lessons.
 
-    rates (n,) are the items' like rates, unit_genres (n, g). Deterministic for the same arguments.
+    Not fitted while there are few users, or none with two reactions. rates (n,) are the items' like rates, unit_genres
+    (n, g). Deterministic for the same arguments.
     """
     lessons = _newest(lessons, config.rows)
     if not len(lessons.user) or len(np.unique(lessons.user)) < config.least_users:
@@ -186,14 +188,14 @@ class _Evidence:
         items, column = np.unique(item, return_inverse=True)
         said, rate = worth(outcome).astype(np.float64), rates[item].astype(np.float64)
         total: Doubles = np.bincount(row, said, rows).astype(np.float64)
-        expected = rate * (total / np.maximum(np.bincount(row, rate, rows), RATES[0]))[row]
+        expected = rate * (total / np.maximum(np.bincount(row, rate, rows), LEAST_TOTAL))[row]
         shape = (rows, len(items))
         return cls(items, csr_matrix((said, (row, column)), shape), csr_matrix((expected, (row, column)), shape), total)
 
     def tastes(self, x: Floats) -> Doubles:
         """(r, d): ``fold_in`` of every row, given features x (m, d)."""
         d = x.shape[1]
-        mean = (self.expected @ x) / np.maximum(self.total, RATES[0])[:, None]
+        mean = (self.expected @ x) / np.maximum(self.total, LEAST_TOTAL)[:, None]
         precision = self.expected @ _outer(x) - self.total[:, None] * _outer(mean)
         errors = (self.reactions - self.expected) @ x
         tastes: Doubles = np.linalg.solve(precision.reshape(-1, d, d) + np.eye(d), errors[:, :, None])[:, :, 0]
@@ -244,7 +246,7 @@ def _pairs(lessons: Lessons, rates: Floats, config: TasteConfig) -> tuple[Longs,
     said = counted @ evidence.reactions[by_user][:, kept]
     expected = counted @ evidence.expected[by_user][:, kept]
     squares = np.asarray(evidence.reactions.power(2).sum(axis=1)).ravel()[by_user]
-    pairs_of_slate = _diagonal(1 - squares / np.maximum(total**2, RATES[0]))
+    pairs_of_slate = _diagonal(1 - squares / np.maximum(total**2, LEAST_TOTAL))
     observed, chance = (said.T @ said).toarray(), (expected.T @ (pairs_of_slate @ expected)).toarray()
     for back in range(1, config.earlier_slates + 1):
         later = np.flatnonzero(user[back:] == user[:-back]) + back
