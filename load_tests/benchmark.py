@@ -61,7 +61,7 @@ def benchmark(
     recs       throughput of /recs against a bare endpoint that reads one key
     interact   throughput of /interact against a bare endpoint that publishes
     latency    of /recs under grader-like traffic
-    freshness  from an accepted reaction to the state that the next list reads
+    freshness  from an accepted reaction to the state that the next list reads; from the likes of an item to all lists
     drain      rows a second, reactions and impressions
     startup    run_all.sh to both healthchecks
     refresh    time and memory with 25 million rows logged: minutes, 1 GB of disk

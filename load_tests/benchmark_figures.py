@@ -40,6 +40,7 @@ RECS: Final = Budget(0.5, 0.8, more_is_better=True)  # of the bare endpoint's th
 INTERACT: Final = Budget(0.6, 0.9, more_is_better=True)  # of the bare endpoint's throughput
 LATENCY_MS: Final = Budget(20, 8)
 FRESHNESS_MS: Final = Budget(300, 100)
+PROMOTION_MS: Final = Budget(1_000, 500)
 DRAIN_PER_S: Final = Budget(20_000, 50_000, more_is_better=True)  # rows of the event log
 REFRESH_S: Final = Budget(2, 0.5)
 MEMORY_GB: Final = Budget(2, 1)

@@ -14,11 +14,12 @@ from typing import Any, Final
 import numpy as np
 
 from load_tests.benchmark_children import BenchmarkError, Child, free_port, until_quiet
-from load_tests.benchmark_figures import FRESHNESS_MS, LATENCY_MS, Figure
+from load_tests.benchmark_figures import FRESHNESS_MS, LATENCY_MS, PROMOTION_MS, Figure
 from load_tests.benchmark_run import Run
 from load_tests.benchmark_system import ITEMS, System, catalogue, open_system, require_ok
 from load_tests.benchmark_traffic import PER_SECOND, Traffic, control, interact_call, recs_call
-from load_tests.http_client import Pool, Timings, open_pools
+from load_tests.http_client import Pool, Timings, call, open_pools
+from recsys.artifacts import TOP_LIST_SIZE
 from recsys.stores.redis_state import USERS
 from recsys.user_state import LIKE, UserState
 
@@ -29,6 +30,9 @@ PROBERS: Final = 3
 MIN_PROBES: Final = 200
 PROBE_POLL_S: Final = 0.001
 PROBE_PATIENCE_S: Final = 10.0
+FIND_LIKES: Final = 10  # that make an item one of the best, whatever the traffic made of it
+FIND_POLL_S: Final = 0.01
+MIN_FINDS: Final = 10
 
 
 @dataclass(frozen=True)
@@ -105,10 +109,12 @@ async def freshness(run: Run) -> list[Figure]:
     async with _live_system(run) as live:
         await live.come_to_rest()
         load = asyncio.create_task(live.traffic(run.options.seconds, seed=4))
+        searching = asyncio.create_task(_find_while(load, live))
         found = await asyncio.gather(*(_probe_while(load, live, number) for number in range(PROBERS)))
+        finds = await searching
         _, bare = await load
     delays = [delay for delays in found for delay in delays]
-    if len(delays) < MIN_PROBES:
+    if len(delays) < MIN_PROBES or len(finds) < MIN_FINDS:
         raise BenchmarkError(f"only {len(delays)} probes in {run.options.seconds:g} s: give --seconds a larger value")
     p50, p95, p99 = (float(p) * 1000 for p in np.percentile(delays, (50, 95, 99)))
     detail = (
@@ -116,7 +122,46 @@ async def freshness(run: Run) -> list[Figure]:
         f"next list reads; p50 {p50:.0f}, p99 {p99:.0f} ms of {len(delays):,} probes beside {PER_SECOND:g} "
         f"requests/s; meanwhile a bare endpoint that makes one durable write: p95 {bare.percentile_ms(95):.1f} ms"
     )
-    return [Figure("reaction accepted → reflected, p95", p95, "ms", FRESHNESS_MS, detail)]
+    find_p50, find_p95 = (float(p) * 1000 for p in np.percentile(finds, (50, 95)))
+    of_finds = (
+        f"from the answer to the last of {FIND_LIKES} likes by as many users of an unknown item until the service's "
+        f"/top has it, and so the lists of all users; p50 {find_p50:.0f}, most {max(finds) * 1000:.0f} ms of "
+        f"{len(finds):,} items, same load"
+    )
+    return [
+        Figure("reaction accepted → reflected, p95", p95, "ms", FRESHNESS_MS, detail),
+        Figure("item liked → among the best for everybody, p95", find_p95, "ms", PROMOTION_MS, of_finds),
+    ]
+
+
+async def _find_while(load: asyncio.Task[Any], live: Live) -> list[float]:
+    rng = random.Random(PROBERS)
+    delays = []
+    for item in rng.sample(range(ITEMS), ITEMS):
+        if load.done():
+            break
+        delays.append(await _find(live, str(item), rng))
+        await asyncio.sleep(rng.uniform(0, 1))
+    return delays
+
+
+async def _find(live: Live, item_id: str, rng: random.Random) -> float:
+    """Seconds from the last accepted like of this item until it is in the top list that the service works with."""
+    for _ in range(FIND_LIKES):
+        body = interact_call(f"finder-{rng.getrandbits(64):016x}", [item_id], ["like"])
+        require_ok(*await live.collector.send(body))
+    accepted = time.perf_counter()
+    while not await _is_top(live, item_id):
+        if time.perf_counter() - accepted > PROBE_PATIENCE_S:
+            raise BenchmarkError(f"an item with {FIND_LIKES} likes was not in /top after {PROBE_PATIENCE_S:g} s")
+        await asyncio.sleep(FIND_POLL_S)
+    return time.perf_counter() - accepted
+
+
+async def _is_top(live: Live, item_id: str) -> bool:
+    status, answer = await live.recs.send(call("GET", f"/top?k={TOP_LIST_SIZE}"))
+    require_ok(status, answer)
+    return item_id in json.loads(answer)["item_ids"]
 
 
 async def _probe_while(load: asyncio.Task[Any], live: Live, number: int) -> list[float]:

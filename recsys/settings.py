@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     webapp_port: int = Field(8000, description="port of the demo web app")
     recommendations_workers: int = Field(1, gt=0, description="processes of the recommendations service")
 
-    refresh_interval_s: float = Field(2.0, gt=0, description="seconds between two publications of artifacts")
+    refresh_interval_s: float = Field(0.5, gt=0, description="seconds between two publications of artifacts")
     taste_interval_s: float = Field(10.0, gt=0, description="seconds between two rounds of learning tastes")
     drain_batch_messages: int = Field(5_000, gt=0, description="a drained batch closes at this many messages")
     drain_linger_ms: int = Field(50, ge=0, description="or this long after its first message, in milliseconds")

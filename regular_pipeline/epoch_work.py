@@ -8,6 +8,7 @@ import polars as pl
 
 from recsys.catalogue import Catalogue
 from recsys.contract import CATALOGUE_SCHEMA, ItemRecord
+from recsys.ranking.posterior import Floats
 from recsys.ranking.taste import TasteModel
 from recsys.stores.event_log import EventLog
 from recsys.stores.ports import CatalogueStore, Ledger
@@ -38,6 +39,7 @@ class EpochWork:
         self.published = ""  # version of the artifacts in force
         self.vectors_done = 0  # records of the catalogue history whose vectors are stored
         self.vector_dimensions = 0
+        self.rates: Floats | None = None  # like rates of the last refresh
         self.taste: TasteModel | None = None  # what was learned so far; after a restart it is learned anew
         self.deck: set[str] = set()  # the cards of the deck when it was made last
 

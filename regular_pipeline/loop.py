@@ -1,4 +1,4 @@
-"""The pipeline's two loops: ``drain`` as events come, ``refresh`` every few seconds. ``tick`` does one drain."""
+"""The loops: ``drain`` as events come, ``refresh`` all the time, ``learn`` now and then. ``tick`` is one drain."""
 
 from __future__ import annotations
 
@@ -54,7 +54,6 @@ class Pipeline:
         self._work: EpochWork | None = None
         self._beginning = asyncio.Lock()
         self._last_checkpoint = time.monotonic()
-        self._last_lesson = -settings.taste_interval_s
         self._ranking = settings.ranking
         self._rng = np.random.default_rng(settings.seed)
 
@@ -67,10 +66,11 @@ class Pipeline:
         return last_event_ids(frame for folder in reversed(newest) for frame in folder.frames_newest_first())
 
     async def poll(self) -> None:
-        """Drain and refresh until cancelled."""
+        """Drain, refresh and learn until cancelled. A refresh does not wait for a fit, which takes longer."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_forever("drain", self.tick, pause_s=0.0))
             tasks.create_task(_forever("refresh", self.refresh, pause_s=self._settings.refresh_interval_s))
+            tasks.create_task(_forever("learn", self.learn, pause_s=self._settings.taste_interval_s))
 
     async def tick(self) -> int:
         """Drain one batch: log it, apply its effects, acknowledge it. Returns the messages done; 0 when idle."""
@@ -145,19 +145,19 @@ class Pipeline:
             await self._state.publish(work.epoch, refreshed.artifacts, top_lists(refreshed.artifacts, work.catalogue))
             work.published = version
             await fill_deck(self._state, work, snapshot, refreshed, self._rng)
-            await self._learn_taste(work, snapshot, refreshed)
+            work.rates = refreshed.posterior.mean
         self._vectors.follow(work)
         await asyncio.to_thread(work.events.merge_small)
         await self._save_checkpoint(work, snapshot)
 
-    async def _learn_taste(self, work: EpochWork, snapshot: Snapshot, refreshed: Refreshed) -> None:
-        now = time.monotonic()
-        if not self._ranking.factors or now - self._last_lesson < self._settings.taste_interval_s:
+    async def learn(self) -> None:
+        """Go on with the factor model, from the newest like rates; nothing to do before there are any."""
+        work = await self.current_work()
+        if not self._ranking.factors or work.rates is None:
             return
-        self._last_lesson = now
+        snapshot = Snapshot.take(work.epoch, work.catalogue, work.counts, work.taste, self._ranking)
         lessons = work.counts.slates.lessons()
-        rates = refreshed.posterior.mean
-        work.taste = await asyncio.to_thread(learn_taste, snapshot, lessons, rates, self._settings.seed)
+        work.taste = await asyncio.to_thread(learn_taste, snapshot, lessons, work.rates, self._settings.seed)
 
     async def _save_checkpoint(self, work: EpochWork, snapshot: Snapshot) -> None:
         now = time.monotonic()

@@ -111,8 +111,9 @@ def compute(snapshot: Snapshot, seed: int) -> Refreshed:
 
 
 def learn_taste(snapshot: Snapshot, lessons: Lessons, rates: Floats, seed: int) -> TasteModel:
-    """The snapshot's taste model, gone on with what was logged since."""
+    """The snapshot's taste model, gone on with what was logged since. Items that are newer than ``rates`` wait."""
     rng = np.random.default_rng([seed, snapshot.epoch])
+    lessons = lessons.where(lessons.item < len(rates))
     return learn(snapshot.taste, lessons, rates, unit_genres(snapshot.genres), rng, snapshot.ranking.taste)
 
 

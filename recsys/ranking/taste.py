@@ -64,6 +64,9 @@ class Lessons:
     outcome: NDArray[np.uint8]  # LIKE or DISLIKE as in recsys.user_state; 0: passed over, or taken back
     slate: Longs  # ascending numbers, the same from call to call
 
+    def where(self, mask: NDArray[np.bool_]) -> Lessons:
+        return Lessons(self.user[mask], self.item[mask], self.outcome[mask], self.slate[mask])
+
 
 @dataclass(frozen=True)
 class TasteModel:

@@ -259,6 +259,18 @@ def test_taste_is_learned_from_answered_slates_alone() -> None:
     assert learn_taste(snapshot, silent.slates.lessons(), np.full(20, 0.5, np.float32), 0) is snapshot.taste
 
 
+def test_items_that_are_newer_than_the_like_rates_wait_for_the_next_lesson() -> None:
+    """They may be shown, and their lists answered, between a refresh and the fit that follows it."""
+    rng = np.random.default_rng(0)
+    shown = [rng.choice(20, 10, replace=False).tolist() for _ in range(600)]
+    told = [(f"u{n // 2}", items, {i: "like" for i in items if i % 2 == n // 2 % 2}) for n, items in enumerate(shown)]
+    counts = slates_of(*told)
+    snapshot = Snapshot.take(1, catalogue_of(*[""] * 20), counts)
+    learned = learn_taste(snapshot, counts.slates.lessons(), np.full(18, 0.5, np.float32), 0)
+    assert learned.loadings[:18].any(axis=1).all()
+    assert not learned.loadings[18:].any()
+
+
 def test_a_model_that_has_learned_gives_another_version() -> None:
     catalogue, counts = many()
     taste = TasteModel.untrained(300)
