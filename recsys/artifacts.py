@@ -43,17 +43,25 @@ class Artifacts:
 
 
 def pack(artifacts: Artifacts) -> tuple[bytes, bytes]:
-    """Everything but the vectors, and the vectors: those are large and change only with the catalogue."""
+    """Everything but the vectors, and the vectors: those are large and change only with the catalogue.
+
+    Of the loadings only the rows that are not all 0: few items have any.
+    """
     arrays: dict[str, Any] = {f.name: np.asarray(getattr(artifacts, f.name)) for f in fields(artifacts)}
     vectors = arrays.pop("vectors")
-    return _saved(**arrays), _saved(vectors=vectors)
+    loaded = np.flatnonzero(artifacts.loadings.any(axis=1))
+    return _saved(**arrays | {"loadings": artifacts.loadings[loaded], "loaded": loaded}), _saved(vectors=vectors)
 
 
 def unpack(blob: bytes, vectors: bytes) -> Artifacts:
     """What ``pack`` was given. ValueError: packed by another version of this code."""
     values = _loaded(blob) | _loaded(vectors)
-    if values.keys() != {f.name for f in fields(Artifacts)}:
+    loaded = values.pop("loaded", None)
+    if loaded is None or values.keys() != {f.name for f in fields(Artifacts)}:
         raise ValueError(f"artifacts with the fields {sorted(values)}")
+    rows = values["loadings"]
+    values["loadings"] = np.zeros((len(values["mean"]), rows.shape[1]), rows.dtype)
+    values["loadings"][loaded] = rows
     scalars = {"version": str, "rows": int, **dict.fromkeys(FLOATS, float)}
     return Artifacts(**values | {name: kind(values[name]) for name, kind in scalars.items()})
 

@@ -46,6 +46,23 @@ def test_unpack_reverses_pack(items: int, genres: int) -> None:
         assert np.asarray(old).dtype == np.asarray(new).dtype, name
 
 
+def test_items_without_loadings_take_no_room() -> None:
+    full = artifacts(10_000, 3)
+    few = replace(full, loadings=np.where(np.arange(10_000)[:, None] % 100 == 7, full.loadings, np.float32(0)))
+    blob, vectors = pack(few)
+    assert len(pack(full)[0]) - len(blob) > 0.98 * full.loadings.nbytes
+    assert np.array_equal(unpack(blob, vectors).loadings, few.loadings)
+
+
+def test_artifacts_of_a_version_that_packed_all_loadings_are_refused() -> None:
+    made = artifacts(5, 3)
+    arrays = {f.name: np.asarray(getattr(made, f.name)) for f in fields(Artifacts)}
+    blob, vectors = io.BytesIO(), pack(made)[1]
+    np.savez(blob, **{name: array for name, array in arrays.items() if name != "vectors"})
+    with pytest.raises(ValueError, match="loadings"):
+        unpack(blob.getvalue(), vectors)
+
+
 def test_equal_artifacts_pack_to_equal_bytes() -> None:
     assert pack(artifacts(5, 3)) == pack(artifacts(5, 3))
 
