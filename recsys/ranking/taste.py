@@ -41,7 +41,7 @@ class TasteConfig:
     most_items: int = 500  # that have loadings: those with the most reactions
     earlier_slates: int = 4  # of the same user that each slate is paired with, beside itself
     doubt: float = 20.0  # evidence that the model must outweigh before its word counts half
-    memory: float = 0.98  # of that evidence, kept from fit to fit
+    memory: float = 0.987  # of that evidence, kept for every hundred slates judged
     steps: int = 200  # of the fit at most
     rows: int = 200_000  # newest impressions that a fit looks at
     least_users: int = 50
@@ -128,13 +128,15 @@ def learn(
     rng: np.random.Generator,
     config: TasteConfig = DEFAULT,
 ) -> TasteModel:
-    """The model judged by the slates that are new to it, then fitted to all lessons.
+    """The model judged by the slates that are new to it, then fitted to all lessons; itself if none is new.
 
     Not fitted while there are few users, or none with two reactions. rates (n,) are the items' like rates, unit_genres
     (n, g). Deterministic for the same arguments.
     """
     lessons = _newest(lessons, config.rows)
     if not len(lessons.user) or len(np.unique(lessons.user)) < config.least_users:
+        return model
+    if lessons.slate[-1] <= model.judged:
         return model
     rates = np.clip(rates, *RATES)
     if model.trained:
@@ -165,10 +167,11 @@ def _judged(model: TasteModel, lessons: Lessons, rates: Floats, unit: Floats, co
     # Newton's step of the conditional likelihood: given how many items of a slate were liked, which ones.
     beside = predicted - (np.bincount(slate, rate * predicted) / expected)[slate]
     chance = rate * (np.bincount(slate, liked) / expected)[slate]
+    kept = config.memory ** (len(expected) / 100)
     return replace(
         model,
-        agreement=config.memory * model.agreement + float(beside[liked].sum()),
-        power=config.memory * model.power + float((chance * beside**2).sum()),
+        agreement=kept * model.agreement + float(beside[liked].sum()),
+        power=kept * model.power + float((chance * beside**2).sum()),
         judged=int(lessons.slate.max()),
     )
 

@@ -236,14 +236,15 @@ def naive_judgement(model: TasteModel, lessons: Lessons, unit: Floats) -> tuple[
 def test_new_slates_are_predicted_from_earlier_ones_of_the_user(unit: Floats) -> None:
     """The third lesson has a new slate of only half of the users."""
     lessons = lessons_of(4)
-    parts = [rows(lessons, slice(slates * PLACES)) for slates in (2 * USERS, 3 * USERS, 3 * USERS + USERS // 2)]
-    model = first_fit(parts[0], unit)
-    for part in parts[1:]:
+    model = first_fit(rows(lessons, slice(2 * USERS * PLACES)), unit)
+    for before, new in ((2 * USERS, USERS), (3 * USERS, USERS // 2)):
+        part = rows(lessons, slice((before + new) * PLACES))
         agreement, power = naive_judgement(model, part, unit)
         learned = learn(model, part, AVERAGE, unit, rng())
+        kept = DEFAULT.memory ** (new / 100)
         assert power > 0
-        assert learned.agreement == pytest.approx(DEFAULT.memory * model.agreement + agreement, rel=1e-3, abs=1e-3)
-        assert learned.power == pytest.approx(DEFAULT.memory * model.power + power, rel=1e-3)
+        assert learned.agreement == pytest.approx(kept * model.agreement + agreement, rel=1e-3, abs=1e-3)
+        assert learned.power == pytest.approx(kept * model.power + power, rel=1e-3)
         assert learned.judged == part.slate[-1]
         model = learned
 
@@ -251,10 +252,20 @@ def test_new_slates_are_predicted_from_earlier_ones_of_the_user(unit: Floats) ->
 def test_a_slate_is_judged_once() -> None:
     lessons = lessons_of(3)
     model = learn(first_fit(rows(lessons, slice(2 * USERS * PLACES))), lessons, AVERAGE, NO_GENRES, rng())
-    again = learn(model, lessons, AVERAGE, NO_GENRES, rng())
     assert model.power > 0
-    assert again.power == pytest.approx(DEFAULT.memory * model.power)
-    assert again.agreement == pytest.approx(DEFAULT.memory * model.agreement)
+    assert learn(model, lessons, AVERAGE, NO_GENRES, rng()) is model
+
+
+def test_how_often_it_learns_does_not_matter_for_how_far_it_is_followed() -> None:
+    """Where visitors are few, most fits see one new slate; that is no reason to forget what the others told."""
+    lessons, round_rows = lessons_of(4), USERS * PLACES
+    model = first_fit(rows(lessons, slice(2 * round_rows)))
+    at_once = often = learn(model, rows(lessons, slice(3 * round_rows)), AVERAGE, NO_GENRES, rng())
+    at_once = learn(at_once, lessons, AVERAGE, NO_GENRES, rng())
+    for end in range(3 * round_rows, 4 * round_rows + 1, 4 * PLACES):
+        often = learn(often, rows(lessons, slice(end)), AVERAGE, NO_GENRES, rng())
+    assert often.power == pytest.approx(at_once.power, rel=0.1)
+    assert often.blend() == pytest.approx(at_once.blend(), abs=0.05)
 
 
 def test_a_fit_goes_on_from_the_last_one() -> None:
