@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Annotated, Final
 
@@ -66,11 +67,8 @@ def main(
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the processes that play would go on alone
     try:
-        app(standalone_mode=False)
+        app()
     except (GraderError, ValueError) as error:
         sys.exit(str(error))
-    except (KeyboardInterrupt, typer.Abort):
-        sys.exit(130)
-    except typer.Exit as end:
-        sys.exit(end.exit_code)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from dataclasses import replace
 
 import numpy as np
+import psutil
 import pytest
 
 from experiments.study import Played, Study, Task, interval, play_task, play_tasks, ranking_of
 from recsys.ranking.profiles import PROFILES
-from tests.servers import ROOT
+from tests.servers import ROOT, wait_until
 
 TINY = "tiny:users=300"
 STUDY = Study((TINY,), ("balanced", "popular", "random"), (1, 2), 3.1, 2.0, 10.0, rungs=())
@@ -98,10 +100,28 @@ def test_a_variant_may_go_without_several_components() -> None:
      (["--variant", "balanced+choose.luck=1"], "no constant 'choose.luck'"),
      (["--variant", "balanced+choose.noise=much"], "could not convert string to float: 'much'"),
      (["--variant", "balanced+choose.pool=2.5"], "invalid literal for int() with base 10: '2.5'"),
-     (["--world", "mars"], "no world 'mars'"), (["--rung", "seventh"], "no rung 'seventh'")],
+     (["--world", "mars"], "no world 'mars'"), (["--rung", "seventh"], "no rung 'seventh'"),
+     (["--wordl", "mars"], "No such option: --wordl")],
 )  # fmt: skip
 def test_a_wrong_name_is_one_sentence(arguments: list[str], message: str) -> None:
     ended = run(*arguments)
     assert ended.returncode != 0
     assert message in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_study_leaves_no_process(number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "experiments", "--world", "tiny", "--seeds", "500"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as study:
+        players: list[psutil.Process] = []
+
+        def plays() -> bool:
+            found = psutil.Process(study.pid).children()
+            players[:] = [child for child in found if "spawn_main" in " ".join(child.cmdline())]
+            return bool(players)
+
+        wait_until(plays, 60, "the players have started")
+        study.send_signal(number)
+        assert study.wait(60) == 130
+    assert not psutil.wait_procs(players, timeout=10)[1]
