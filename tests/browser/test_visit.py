@@ -93,7 +93,7 @@ def test_what_is_not_wanted_never_comes_back(page: Page, system: System, action:
     button(cards(page).first, action).click()
     expect(page.get_by_role("status")).to_have_text(f"Taken back: {FILMS[unwanted].title}.")
     page.goto("/")
-    assert unwanted in recs(system, page)
+    wait_until(lambda: unwanted in recs(system, page), 10, "what was taken back may be shown again")
 
 
 def test_undo(page: Page) -> None:
