@@ -115,7 +115,8 @@ async def freshness(run: Run) -> list[Figure]:
         _, bare = await load
     delays = [delay for delays in found for delay in delays]
     if len(delays) < MIN_PROBES or len(finds) < MIN_FINDS:
-        raise BenchmarkError(f"only {len(delays)} probes in {run.options.seconds:g} s: give --seconds a larger value")
+        found_so_far = f"only {len(delays)} probes and {len(finds)} finds in {run.options.seconds:g} s"
+        raise BenchmarkError(f"{found_so_far}: give --seconds a larger value")
     p50, p95, p99 = (float(p) * 1000 for p in np.percentile(delays, (50, 95, 99)))
     detail = (
         f"from the answer of /interact until the like is in the user's state in Redis, which the "
