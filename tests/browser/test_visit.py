@@ -51,6 +51,7 @@ def test_three_likes_of_a_genre_bring_clearly_more_of_it(new_page: NewPage, syst
         httpx.post(f"{system.recommendations.url}/cleanup").raise_for_status()
         add_catalogue(system)
         page = new_page()
+        page.goto("/status")  # from here on the web app knows the new epoch; it asks once a second
         page.goto("/")
         before += of_genre(listed(page), GENRE)
         counted = likes_counted(system)

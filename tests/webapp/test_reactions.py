@@ -18,7 +18,7 @@ from webapp.catalogue import SHIPPED, read_catalogue
 from webapp.texts import text
 
 FILMS = read_catalogue(SHIPPED).films
-PAIRS = 6
+PAIRS = 4
 HORROR = [film.id for film in FILMS.values() if film.genres == ("Horror",)]
 
 
@@ -28,6 +28,12 @@ def accepted(system: System) -> float:
     found = re.search(r"^reactions_accepted_total (\S+)$", metrics, re.MULTILINE)
     assert found
     return float(found[1])
+
+
+def begin_anew(system: System, visitor: Visitor) -> None:
+    httpx.post(f"{system.recommendations.url}/cleanup").raise_for_status()
+    add_catalogue(system)
+    visitor.get("/status")  # from here on the web app knows the new epoch
 
 
 def new_person_page(visitor: Visitor, likes: list[str]) -> str:
@@ -44,17 +50,21 @@ def horror_in(page: str) -> int:
 
 
 class TestReactions:
-    def test_liked_horror_brings_more_horror(self, visitor: Visitor) -> None:
-        """Against others at the same time: one list is a random draw, and likes make Horror popular with everybody."""
+    def test_liked_horror_brings_more_horror(self, system: System, visitor: Visitor) -> None:
+        """Pairs, as one list is a random draw; each in a new system, as the films liked are soon in everybody's lists.
+
+        Over 40 pairs who likes got 4.6 films more (standard deviation 1.4), and 2.5 reasons that name a liked film.
+        """
         liking, others, reasons = 0, 0, 0
         for _ in range(PAIRS):
+            begin_anew(system, visitor)
             others += horror_in(new_person_page(visitor, []))
             page = new_person_page(visitor, HORROR[:3])
             liking += horror_in(page)
             named = {text("reason_because", title=FILMS[item].title) for item in HORROR[:3]}
             reasons += sum(reason in named for reason in reasons_in(page))
             assert "3 likes" in page
-        assert liking >= others + PAIRS  # on average one film more; two to four were measured
+        assert liking >= others + 2 * PAIRS
         assert reasons >= PAIRS
 
     def test_reaches_the_collector(self, system: System, visitor: Visitor) -> None:
