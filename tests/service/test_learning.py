@@ -21,8 +21,8 @@ CROWD: Final = 60  # a round of visitors
 
 @pytest.fixture(scope="module")
 def system(folder: Path, redis_server: RedisServer) -> Iterator[Rig]:
-    # Lists reach the log before the reactions, however fast the test is.
-    with Rig(folder, redis_server.url, redis_server.url, TASTE_INTERVAL_S="0.2", IMPRESSION_FLUSH_MS="1") as made:
+    # Its visitors are quick, so their reactions reach the log before the lists that they are to.
+    with Rig(folder, redis_server.url, redis_server.url, TASTE_INTERVAL_S="0.2", IMPRESSION_FLUSH_MS="300") as made:
         yield made
 
 

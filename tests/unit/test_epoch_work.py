@@ -30,7 +30,8 @@ def event(number: int, rng: np.random.Generator) -> pl.DataFrame:
         item_id=pl.col("item_index").cast(pl.String),
         position=pl.int_range(pl.len()),
         source=pl.lit(""),
-        received_at=pl.lit(START + 1e4 * number),
+        # Some lists are logged after the reactions to them.
+        received_at=pl.lit(START + 1e4 * (number - (kind == "impression") * rng.integers(3))),
         timestamp=None,
         undone_at=None,
     )

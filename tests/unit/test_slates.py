@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import cycle
 
 import polars as pl
 import pytest
@@ -29,6 +30,7 @@ EVENT = st.one_of(
     ),
 )
 EVENTS = st.lists(EVENT, max_size=40)
+DELAYS = st.lists(st.integers(0, 6), min_size=1, max_size=7)
 LIMITS = st.tuples(st.sampled_from([1, 2, 5, 12, 1_000]), st.sampled_from([1, 3, 10, 50_000]))
 
 
@@ -40,11 +42,15 @@ def said(kind: str, user: str, *items: int) -> tuple[str, str, list[int]]:
     return (kind, user, list(items))
 
 
-def rows_of(events: list[tuple[str, str, list[int]]]) -> list[Row]:
-    """Each event has an id of its own; each row is received a second after the one before."""
+def rows_of(events: list[tuple[str, str, list[int]]], delays: Sequence[float] = (0,)) -> list[Row]:
+    """Each event has an id of its own; each row is received a second after the one before.
+
+    Event n reached the log ``delays[n]`` seconds late; the delays are repeated as often as needed.
+    """
     rows: list[Row] = []
-    for number, (kind, user, items) in enumerate(events):
-        rows += [(f"e{number}", kind, user, item, START + len(rows) + place) for place, item in enumerate(items)]
+    for (number, (kind, user, items)), delay in zip(enumerate(events), cycle(delays), strict=False):
+        at = START + len(rows) - delay
+        rows += [(f"e{number}", kind, user, item, at + place) for place, item in enumerate(items)]
     return rows
 
 
@@ -97,6 +103,7 @@ class Shown:
     received: list[float] = field(default_factory=list)
     outcomes: list[int] = field(default_factory=list)
     answered: bool = False
+    early: list[Row] = field(default_factory=list)  # reactions that were logged before it
 
     def known(self) -> list[tuple[int, int, float]]:
         told = zip(self.items, self.outcomes, self.received, strict=True)
@@ -110,24 +117,32 @@ class Oracle:
         self.slates: list[Shown] = []
         self.answered: list[tuple[int, int, float]] = []  # number of the answering row, item, received at
         self.newest: dict[str, Shown] = {}
+        self.reactions: list[tuple[int, Row]] = []
+        self.early = remembered // 4
         for number, row in enumerate(rows):
+            oldest = number + 1 - remembered + self.early
+            new = number == 0 or rows[number - 1][:2] != row[:2]
+            if new and number and rows[number - 1][1] == "impression":
+                for reaction in self.slates[-1].early:
+                    self.react(number, reaction, self.slates[-1], oldest)
             if row[1] == "impression":
-                self.show(number, row, new=number == 0 or rows[number - 1][:2] != row[:2])
+                self.show(number, row, new=new)
             elif row[3] >= 0:
-                self.react(number, row, number + 1 - remembered)
-        self.remembered = [slate for slate in self.slates if slate.first > len(rows) - remembered]
+                self.react(number, row, self.newest.get(row[2]), oldest)
+                self.reactions.append((number, row))
+        self.remembered = [slate for slate in self.slates if slate.first > len(rows) - remembered + self.early]
 
     def show(self, number: int, row: Row, *, new: bool) -> None:
         if new:
-            self.newest[row[2]] = Shown(number, row[2])
+            early = [r for at, r in self.reactions if r[2] == row[2] and at >= number - self.early and r[4] >= row[4]]
+            self.newest[row[2]] = Shown(number, row[2], early=early)
             self.slates.append(self.newest[row[2]])
         slate = self.slates[-1]
         slate.items.append(row[3])
         slate.received.append(row[4])
         slate.outcomes.append(0)
 
-    def react(self, number: int, row: Row, forgotten: int) -> None:
-        slate = self.newest.get(row[2])
+    def react(self, number: int, row: Row, slate: Shown | None, forgotten: int) -> None:
         if slate is None or slate.first <= forgotten or row[3] not in slate.items:
             return
         slate.outcomes[slate.items.index(row[3])] = 0 if row[1] == "undo" else MARKS[row[1]]
@@ -256,7 +271,7 @@ def test_no_rows_are_no_slates(batches: list[list[Row]]) -> None:
 
 @pytest.mark.parametrize(("others", "remembered"), [(5, True), (6, False)])
 def test_a_slate_is_forgotten_after_so_many_rows(others: int, remembered: bool) -> None:
-    with limits(9):
+    with limits(12):
         slates = fed(shown("u", 1, 2), said("like", "u", 1), *[said("like", "v", 1)] * others)
     assert slates.totals() == ((1, 1, 1, 0) if remembered else (0, 0, 0, 0))
 
@@ -264,17 +279,64 @@ def test_a_slate_is_forgotten_after_so_many_rows(others: int, remembered: bool) 
 @pytest.mark.parametrize(("others", "answered"), [(5, 2), (6, 0)])
 def test_a_forgotten_slate_can_no_longer_be_answered(others: int, answered: int) -> None:
     rows = rows_of([shown("u", 1, 2), *[said("like", "v", 1)] * others, said("like", "u", 1)])
-    with limits(9):
+    with limits(12):
         assert len(Slates().add(frame(rows)).index) == answered
+
+
+# a list that reaches the log after the reactions to it
+
+LIST_AFTER_LIKE = [said("like", "u", 2), shown("u", 1, 2, 3), shown("v", 9)]
+
+
+def fed_late(events: list[tuple[str, str, list[int]]], delays: Sequence[float]) -> Slates:
+    slates = Slates()
+    slates.add(frame(rows_of(events, delays)))
+    return slates
+
+
+def test_a_reaction_logged_before_its_list_answers_it() -> None:
+    slates = fed_late(LIST_AFTER_LIKE, (0, 2))
+    assert outcomes(slates) == [(1, 0), (2, LIKE), (3, 0)]
+
+
+def test_the_list_counts_once_it_is_whole() -> None:
+    slates, rows = Slates(), rows_of(LIST_AFTER_LIKE, (0, 2))
+    assert [pairs(slates.add(frame([row]))) for row in rows[:-1]] == [[]] * 4
+    assert pairs(slates.add(frame(rows[-1:]))) == [(1, START - 1), (2, START), (3, START + 1)]
+
+
+def test_what_was_said_before_the_list_was_shown_is_not_to_it() -> None:
+    assert fed_late(LIST_AFTER_LIKE, (0, 0.5)).totals() == (2, 0, 0, 0)
+
+
+def test_an_early_reaction_taken_back() -> None:
+    events = [said("like", "u", 2), said("like", "u", 1), said("undo", "u", 2), *LIST_AFTER_LIKE[1:]]
+    assert outcomes(fed_late(events, (0, 0, 0, 5, 5))) == [(1, LIKE), (2, 0), (3, 0)]
+
+
+def test_a_list_that_comes_much_too_late_is_not_answered() -> None:
+    with limits(40):
+        near = [*LIST_AFTER_LIKE[:1], *[said("like", "v", 5)] * 9, *LIST_AFTER_LIKE[1:]]
+        far = [*LIST_AFTER_LIKE[:1], *[said("like", "v", 5)] * 10, *LIST_AFTER_LIKE[1:]]
+        assert [fed_late(events, [0] * 10 + [99, 99]).totals()[1] for events in (near, far)] == [1, 0]
+
+
+def test_quick_reactions_do_not_pile_up() -> None:
+    with limits(20):
+        slates = fed(*(said("like", f"u{n}", 1) for n in range(1_000)), *[said("like", "v", 1)] * 1_000)
+    assert sum(map(len, slates._recent.values())) <= module.EARLY_KEPT + 20
+    assert slates._waiting == []
 
 
 # however the log is cut
 
 
 @FAST
-@given(EVENTS, LIMITS)
-def test_slates_equal_a_loop_over_all_rows(events: list[tuple[str, str, list[int]]], limit: tuple[int, int]) -> None:
-    rows = rows_of(events)
+@given(EVENTS, DELAYS, LIMITS)
+def test_slates_equal_a_loop_over_all_rows(
+    events: list[tuple[str, str, list[int]]], delays: list[float], limit: tuple[int, int]
+) -> None:
+    rows = rows_of(events, delays)
     oracle = Oracle(rows, limit[0])
     with limits(*limit):
         slates = Slates()
@@ -285,11 +347,11 @@ def test_slates_equal_a_loop_over_all_rows(events: list[tuple[str, str, list[int
 
 
 @FAST
-@given(EVENTS, LIMITS, st.data())
+@given(EVENTS, DELAYS, LIMITS, st.data())
 def test_batch_boundaries_do_not_change_a_bit(
-    events: list[tuple[str, str, list[int]]], limit: tuple[int, int], data: st.DataObject
+    events: list[tuple[str, str, list[int]]], delays: list[float], limit: tuple[int, int], data: st.DataObject
 ) -> None:
-    rows = rows_of(events)
+    rows = rows_of(events, delays)
     places = sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=8)))
     with limits(*limit):
         whole, cut = Slates(), Slates()
@@ -303,11 +365,11 @@ def test_batch_boundaries_do_not_change_a_bit(
 
 
 @FAST
-@given(EVENTS, LIMITS, st.data())
+@given(EVENTS, DELAYS, LIMITS, st.data())
 def test_a_warm_start_goes_on_as_if_it_had_seen_all(
-    events: list[tuple[str, str, list[int]]], limit: tuple[int, int], data: st.DataObject
+    events: list[tuple[str, str, list[int]]], delays: list[float], limit: tuple[int, int], data: st.DataObject
 ) -> None:
-    rows = rows_of(events)
+    rows = rows_of(events, delays)
     now = data.draw(st.integers(0, len(rows)))
     begin = data.draw(st.integers(0, max(now - limit[0], 0)))
     with limits(*limit):
