@@ -76,7 +76,6 @@ def build_view(catalogue: Catalogue, artifacts: Artifacts | None, ranking: Ranki
         genre_variance=artifacts.genre_variance,
         blend=artifacts.blend,
         explore_share=artifacts.explore_share,
-        worthwhile=artifacts.worthwhile,
     )
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recsys.ranking.posterior import Floats
 
 TOP_LIST_SIZE = 100
-FLOATS = ("base_rate", "base_sd", "explore_share", "worthwhile", "genre_variance", "blend")
+FLOATS = ("base_rate", "base_sd", "explore_share", "genre_variance", "blend")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,6 @@ class Artifacts:
     base_rate: float  # the same of one without genres
     base_sd: float
     explore_share: float  # of a list's places, for the cards of the deck
-    worthwhile: float  # like rate below which a place is better used to explore
     loadings: Floats  # (n, f) of the factor model
     genre_variance: float  # of its tastes for genres
     blend: float  # how far to follow it, 0 to 1

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recsys.artifacts import TOP_LIST_SIZE, Artifacts
 from recsys.catalogue import Catalogue
 from recsys.ranking.diversity import unit_genres
-from recsys.ranking.exploration import deck, explore_share, worthwhile
+from recsys.ranking.exploration import deck, explore_share
 from recsys.ranking.posterior import Floats, Posterior, like_rates, unanswered_weight
 from recsys.ranking.profiles import Ranking
 from recsys.ranking.taste import Lessons, TasteModel, learn
@@ -100,7 +100,6 @@ def compute(snapshot: Snapshot, seed: int) -> Refreshed:
         base_rate=posterior.base_rate,
         base_sd=posterior.base_sd,
         explore_share=explore_share(impressions, ranking.explore),
-        worthwhile=worthwhile(posterior, impressions, ranking.explore),
         loadings=taste.loadings,
         genre_variance=taste.genre_variance,
         blend=taste.blend(ranking.taste) if ranking.factors else 0.0,

@@ -71,7 +71,6 @@ class View:
     pool: Candidates  # those that lists are normally chosen from
     blend: float  # how far to follow the factor model, 0 to 1
     explore_share: float  # least share of a list's places that explore, as long as there are cards
-    worthwhile: float  # like rate below which a place is better used to explore
 
     def __len__(self) -> int:
         return len(self.order)
@@ -89,7 +88,6 @@ class View:
         genre_variance: float = 0.0,
         blend: float = 0.0,
         explore_share: float = 0.0,
-        worthwhile: float = 0.0,
     ) -> View:
         """mean and sd (n,), order (n,) best first, genres (n, g); loadings (n, f) of the factor model."""
         unit = unit_genres(genres)
@@ -100,11 +98,11 @@ class View:
         in_pool[np.concatenate([order[: config.pool], *tops])] = True
         # In this order equals do not come as in the catalogue.
         pool = order[in_pool[order]]
-        return cls(items, order, items.among(pool), blend, explore_share, worthwhile)
+        return cls(items, order, items.among(pool), blend, explore_share)
 
     def cards(self, k: int) -> int:
         """How many cards to offer for a list of k: enough to choose from, and some for those the user has seen."""
-        places = k if self.worthwhile else int(np.ceil(k * self.explore_share))
+        places = int(np.ceil(k * self.explore_share))
         return CHOICE_OF_CARDS * places + SPARE_CARDS if places else 0
 
 
@@ -162,8 +160,7 @@ def choose(
     """The user's next list: k positions, fewer only if fewer than k items are not disliked.
 
     No item is one this user was shown or disliked, until every other item has been shown. ``cards`` are positions
-    dealt from the exploration deck: of those unseen the ones that suit the user best fill the explore places, and take
-    the places of ranked items that are not worthwhile.
+    dealt from the exploration deck: of those unseen the ones that suit the user best fill the explore places.
     Like rates are drawn from their posterior, with a normal approximation (Thompson sampling: Chapelle & Li 2011).
     """
     seen = np.zeros(len(view), dtype=bool)
@@ -187,14 +184,10 @@ def choose(
     unseen_cards = [card for card in dict.fromkeys(cards) if not seen[card]]
     explore = _explored(view, taste, unseen_cards, places)
     seen[explore] = True
-    ranked, rates = _ranked(view, taste, k - len(explore), seen, rng, config)
+    ranked = _ranked(view, taste, k - len(explore), seen, rng, config)
     seen[explore] = False
-    poor = [p for p, rate in zip(ranked, rates, strict=True) if rate < view.worthwhile]
-    taken = {*explore, *ranked}
-    better = _explored(view, taste, [card for card in unseen_cards if card not in taken], len(poor))
-    dropped = set(poor[len(poor) - len(better) :])
-    take((p for p in ranked if p not in dropped), RANKED)
-    take(explore + better, EXPLORE)
+    take(ranked, RANKED)
+    take(explore, EXPLORE)
     if len(chosen) < k:
         take(_oldest_shown(user, seen), AGAIN)
     return Choice(chosen, sources)
@@ -215,12 +208,12 @@ def _ranked(
     seen: NDArray[np.bool_],
     rng: np.random.Generator,
     config: ChooseConfig,
-) -> tuple[list[int], list[float]]:
-    """Up to ``places`` unseen positions in genre-diverse order, and their like rates for this user."""
+) -> list[int]:
+    """Up to ``places`` unseen positions in genre-diverse order."""
     if config.uniform:
         unseen_items = np.flatnonzero(~seen)
-        drawn = rng.choice(unseen_items, min(places, len(unseen_items)), replace=False)
-        return drawn.tolist(), view.items.mean[drawn].tolist()
+        uniform: list[int] = rng.choice(unseen_items, min(places, len(unseen_items)), replace=False).tolist()
+        return uniform
     size = max(config.shortlist, 2 * places)
     candidates = view.pool
     unseen = ~seen[candidates.positions]
@@ -231,16 +224,13 @@ def _ranked(
     drawn = rng.standard_normal(len(candidates.mean), dtype=np.float32)
     scores = candidates.mean + np.float32(config.noise) * candidates.sd * drawn
     np.maximum(scores, 0, out=scores)
-    rates = candidates.mean
     if taste:
-        lift = np.exp(taste.lift(candidates))
-        scores *= lift
-        rates = rates * lift
+        scores *= np.exp(taste.lift(candidates))
     scores[~unseen] = -1
     best = np.argpartition(-scores, size)[:size] if len(scores) > size else np.arange(len(scores))
     picked = mmr(scores[best], candidates.unit[best], places, config.diversity)
-    chosen = best[picked]
-    return candidates.positions[chosen].tolist(), rates[chosen].tolist()
+    positions: list[int] = candidates.positions[best[picked]].tolist()
+    return positions
 
 
 def _oldest_shown(user: UserState, seen: NDArray[np.bool_]) -> list[int]:

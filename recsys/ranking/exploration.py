@@ -24,7 +24,6 @@ class ExploreConfig:
     least: float = 0.2  # as long as there is an item that was never shown
     unknown: float = 0.6  # beyond that, times the share of the catalogue that was never shown
     looks: float = 0.1  # once everything was shown: for second looks at what may have been misjudged
-    worthwhile_share: float = 0.5  # of the hoped like rate: what is below is not worthwhile, once everything was shown
     interleave: float = 0.3  # share of the cards, below 1, that are second looks while there are items never shown
     horizon: float = 0.05  # a find will be of use in this many lists, of those served so far
 
@@ -66,15 +65,6 @@ def explore_share(impressions: NDArray[np.floating], config: ExploreConfig = DEF
     if not len(new):
         return 0.0
     return float(min(1.0, config.least + config.unknown * new.mean())) if new.any() else config.looks
-
-
-def worthwhile(posterior: Posterior, impressions: NDArray[np.floating], config: ExploreConfig = DEFAULT) -> float:
-    """Like rate below which a place of a list is better used for a card, from time-decayed impressions (n,).
-
-    Relative to what the best items are hoped to have: the fewer of them are known, the more places explore. 0 as long
-    as there are items never shown: only who showed all of them once may hope for as much traffic again.
-    """
-    return 0.0 if never_shown(impressions).any() else config.worthwhile_share * posterior.hoped
 
 
 def deck(

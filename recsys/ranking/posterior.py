@@ -44,8 +44,7 @@ class Posterior:
     """``mean`` and ``sd`` (n,) of every item's like rate, and what is expected of items that are not known yet.
 
     ``upside`` (n,): how much an item is expected to be above the ``level``, the like rate of the ``places``-th best,
-    where being below counts 0: expected improvement (Mockus 1978). ``hoped``: what the like rate of the ``places``-th
-    best would be if all were known, by the learned prior. ``genre_rate`` and ``genre_sd`` (g,), ``base_rate``
+    where being below counts 0: expected improvement (Mockus 1978). ``genre_rate`` and ``genre_sd`` (g,), ``base_rate``
     and ``base_sd``: like rate of an item, of this genre or without any, that was never shown.
     """
 
@@ -53,7 +52,6 @@ class Posterior:
     sd: Floats
     upside: Floats
     level: float
-    hoped: float
     genre_rate: Floats
     genre_sd: Floats
     base_rate: float
@@ -102,7 +100,6 @@ def like_rates(
         sd=sd,
         upside=np.einsum("nk,nk->n", known.items, above),
         level=level,
-        hoped=_hoped(known, liked, genres, config.places),
         genre_rate=prior_mean[:-1],
         genre_sd=prior_sd[:-1],
         base_rate=float(prior_mean[-1]),
@@ -175,16 +172,6 @@ def _moments(known: _Share, liked: _Share, of_known: Floats, of_liked: Floats) -
     mean = (of_known @ grids[0]) * (of_liked @ grids[1])
     square = (of_known @ grids[0] ** 2) * (of_liked @ grids[1] ** 2)
     return mean, np.sqrt(np.maximum(square - mean**2, 0))
-
-
-def _hoped(known: _Share, liked: _Share, genres: Genres, places: int) -> float:
-    """The like rate that ``places`` items have at least, if all are as the prior has it; 0 if there are not so many."""
-    if len(genres) < places:
-        return 0.0
-    items = np.einsum("g,gk,gl->kl", _membership(genres).sum(axis=0), known.prior, liked.prior).ravel()
-    rates = np.outer(known.grid, liked.grid).ravel()
-    best_first = np.argsort(-rates)
-    return float(np.interp(places, np.cumsum(items[best_first]), rates[best_first]))
 
 
 def _level(mean: Floats, places: int) -> float:

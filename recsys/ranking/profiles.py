@@ -24,15 +24,15 @@ class Ranking:
     factors: bool = True  # learn loadings and follow them as far as they predict
 
 
-NOTHING_NEW: Final = ExploreConfig(least=0.0, unknown=0.0, looks=0.0, worthwhile_share=0.0)
+NOTHING_NEW: Final = ExploreConfig(least=0.0, unknown=0.0, looks=0.0)
 PROFILES: Final[Mapping[str, Ranking]] = {
     "balanced": Ranking(),
     "relevance": Ranking(
-        explore=ExploreConfig(least=0.1, unknown=0.4, looks=0.05, worthwhile_share=0.0),
+        explore=ExploreConfig(least=0.1, unknown=0.4, looks=0.05),
         choose=ChooseConfig(diversity=0.0, noise=0.5),
     ),
     "discovery": Ranking(
-        explore=ExploreConfig(least=0.4, unknown=0.6, looks=0.3, worthwhile_share=0.6),
+        explore=ExploreConfig(least=0.4, unknown=0.6, looks=0.3),
         choose=ChooseConfig(diversity=0.4),
     ),
     # Two baselines to compare with.
@@ -47,8 +47,7 @@ PROFILES: Final[Mapping[str, Ranking]] = {
 }
 COMPONENTS: Final[Mapping[str, Callable[[Ranking], Ranking]]] = {
     "explore": lambda r: replace(r, explore=NOTHING_NEW),
-    "looks": lambda r: replace(r, explore=replace(r.explore, looks=0.0, interleave=0.0, worthwhile_share=0.0)),
-    "worthwhile": lambda r: replace(r, explore=replace(r.explore, worthwhile_share=0.0)),
+    "looks": lambda r: replace(r, explore=replace(r.explore, looks=0.0, interleave=0.0)),
     "adaptive": lambda r: replace(r, explore=replace(r.explore, least=0.3, unknown=0.0)) if r.explore.least else r,
     "answers": lambda r: replace(r, answers=False),
     "genres": lambda r: replace(r, posterior=replace(r.posterior, genre_items=1e9)),

@@ -49,7 +49,6 @@ def artifacts(version: str, n: int = 2) -> Artifacts:
         base_rate=0.25,
         base_sd=0.5,
         explore_share=0.2,
-        worthwhile=0.1,
         loadings=np.ones((n, 4), np.float32),
         genre_variance=0.5,
         blend=0.75,

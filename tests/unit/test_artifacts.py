@@ -26,7 +26,6 @@ def artifacts(items: int, genres: int) -> Artifacts:
         base_rate=1 / 3,
         base_sd=1 / 7,
         explore_share=0.2,
-        worthwhile=0.1,
         loadings=rng.random((items, 4), dtype=np.float32),
         genre_variance=0.5,
         blend=0.75,

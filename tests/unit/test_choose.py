@@ -32,7 +32,6 @@ class Call:
     k: int
     seed: int
     explore_share: float
-    worthwhile: float
     blend: float
     config: ChooseConfig
 
@@ -52,7 +51,6 @@ class Call:
         genres = np.array(self.genres, dtype=bool).reshape(len(self.mean), -1 if self.mean else 0)
         loadings = rng(self.seed).normal(size=(len(self.mean), 2)).astype(np.float32)
         known = {"loadings": loadings, "genre_variance": 0.5, "blend": self.blend, "explore_share": self.explore_share}
-        known["worthwhile"] = self.worthwhile
         view = view_of(self.mean, genres, 0.1, self.config, **known)
         return choose(view, user_of(*self.history), self.k, self.cards, rng(self.seed), self.config)
 
@@ -70,7 +68,6 @@ def calls(draw: st.DrawFn) -> Call:
         k=draw(st.integers(0, 14)),
         seed=draw(st.integers(0, 2**32)),
         explore_share=draw(st.sampled_from([0.0, 0.1, 0.25, 0.3, 1.0])),
-        worthwhile=draw(st.sampled_from([0.0, 0.0, 0.3])),
         blend=draw(st.sampled_from([0.0, 0.4, 1.0])),
         config=draw(st.sampled_from([DEFAULT, TINY, UNIFORM])),
     )
@@ -138,7 +135,7 @@ def test_unseen_cards_fill_the_explore_places(call: Call) -> None:
         assert explored == call.unseen_cards[: len(explored)]
     places = call.k * (call.explore_share if stranger else min(call.explore_share, call.config.explore_known))
     least = {min(whole, len(call.unseen_cards)) for whole in (int(places), ceil(places))}
-    assert len(explored) in least or (call.worthwhile and len(explored) > min(least))
+    assert len(explored) in least
 
 
 @FAST
@@ -259,10 +256,6 @@ def test_several_cards_are_offered_for_each_explore_place(k: int, share: float, 
     assert falling(50, share).cards(k) == cards
 
 
-def test_cards_are_offered_for_all_places_that_may_not_be_worthwhile() -> None:
-    assert WORTHWHILE.cards(10) == 34
-
-
 def test_of_the_cards_those_that_suit_the_user_fill_the_places() -> None:
     """Even items are of one genre, odd ones of the other; the user liked an even one."""
     genres = np.eye(2, dtype=bool)[np.arange(60) % 2]
@@ -279,32 +272,6 @@ def test_explore_places_are_rounded_by_chance(k: int, share: float) -> None:
     explored = [choose(view, NOBODY, k, cards, generator).sources.count(EXPLORE) for _ in range(600)]
     assert set(explored) == {int(k * share), ceil(k * share)}
     assert np.mean(explored) == pytest.approx(k * share, abs=0.1)
-
-
-WORTHWHILE = view_of(np.linspace(0.5, 0.1, 41), explore_share=0.2, worthwhile=0.455)  # 0 to 4 are, and no other
-
-
-def test_cards_take_the_places_of_what_is_not_worthwhile() -> None:
-    choice = choose(WORTHWHILE, NOBODY, 10, list(range(20, 40)), rng())
-    assert set(choice.positions[:5]) == set(range(5))
-    assert choice.sources == [RANKED] * 5 + [EXPLORE] * 5
-    assert choice.positions[5:] == [20, 21, 22, 23, 24]
-
-
-def test_without_enough_cards_what_is_not_worthwhile_is_shown_after_all() -> None:
-    choice = choose(WORTHWHILE, NOBODY, 10, [30, 31, 32], rng())
-    assert choice.sources == [RANKED] * 7 + [EXPLORE] * 3
-    assert set(choice.positions) == set(range(7)) | {30, 31, 32}
-
-
-def test_what_is_worthwhile_depends_on_the_user() -> None:
-    """Who likes the first kind finds more of it worthwhile than a stranger."""
-    genres = np.eye(2, dtype=bool)[np.arange(60) % 2]
-    view = view_of(np.linspace(0.2, 0.1, 60), genres, explore_share=0.1, worthwhile=0.19)
-    fan = user_of((59, SHOWN), (57, SHOWN), (58, LIKE))
-    cards = [50, 51, 52, 53, 54, 55, 56]
-    assert choose(view, fan, 10, cards, rng()).sources.count(EXPLORE) == 1
-    assert choose(view, NOBODY, 10, cards, rng()).sources.count(EXPLORE) > 1
 
 
 def test_cards_may_take_every_place() -> None:

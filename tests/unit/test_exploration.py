@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.ranking.exploration import DEFAULT, NEVER, ExploreConfig, Hand, deck, explore_share, never_shown, worthwhile
+from recsys.ranking.exploration import DEFAULT, NEVER, ExploreConfig, Hand, deck, explore_share, never_shown
 from recsys.ranking.posterior import Floats, Posterior
 
 FAST = settings(deadline=None, max_examples=50)
@@ -25,7 +25,7 @@ def floats(values: Any) -> Floats:
 def posterior_of(upside: Any, mean: Any = 0.25, level: float = 0.5) -> Posterior:
     gains = floats(upside)
     means = np.broadcast_to(floats(mean), gains.shape).copy()
-    return Posterior(means, means, gains, level, 0.0, NOTHING, NOTHING, 0.0, 0.0)
+    return Posterior(means, means, gains, level, NOTHING, NOTHING, 0.0, 0.0)
 
 
 def impressions_of(new: int, known: int) -> Floats:
@@ -54,14 +54,6 @@ def test_more_new_items_never_get_fewer_places(config: ExploreConfig, n: int) ->
 
 def test_what_was_shown_once_is_new_again_after_a_half_life() -> None:
     assert never_shown(floats([0, NEVER - 0.01, NEVER, 1])).tolist() == [True, True, False, False]
-
-
-@pytest.mark.parametrize(("new", "known", "found"), [(0, 50, 0.15), (0, 0, 0.15), (1, 49, 0), (50, 0, 0)])
-def test_everything_is_worthwhile_until_all_was_shown(new: int, known: int, found: float) -> None:
-    posterior = replace(posterior_of(np.zeros(new + known)), hoped=0.3)
-    assert worthwhile(posterior, impressions_of(new, known), ExploreConfig(worthwhile_share=0.5)) == pytest.approx(
-        found
-    )
 
 
 def test_cards_that_are_not_played_come_first_again() -> None:

@@ -14,7 +14,6 @@ from recsys.ranking.posterior import (
     DEFAULT,
     LIKE_SHARES,
     REACTION_SHARES,
-    Doubles,
     Floats,
     Genres,
     Posterior,
@@ -119,7 +118,6 @@ def one_by_one(likes: list[float], dislikes: list[float], exposures: list[float]
         sd=np.array([sd for _, sd in items]),
         upside=np.array(upside),
         level=level,
-        hoped=0.0,
         genre_rate=np.array([mean for mean, _ in priors[:-1]]),
         genre_sd=np.array([sd for _, sd in priors[:-1]]),
         base_rate=priors[-1][0],
@@ -160,34 +158,6 @@ def test_the_level_is_the_rate_of_the_last_place(world: World, config: Posterior
         assert found.level == 0
     else:
         assert found.level == best_first[config.places - 1]
-
-
-def draws_of_popular_and_others(n: int) -> tuple[Doubles, Doubles]:
-    """Reaction shares (n,), a twentieth of the items far above the rest, and like shares (n,) between 0.2 and 0.9."""
-    random = np.random.default_rng(0)
-    popular = np.where(np.arange(n) < n // 20, 0.3, 0.01) * random.lognormal(sigma=0.4, size=n)
-    return np.minimum(popular, 0.9), random.uniform(0.2, 0.9, n)
-
-
-@pytest.mark.parametrize(("shown", "near"), [(3, 0.3), (10, 0.2), (1_000, 0.1)])
-def test_what_is_hoped_of_the_best_is_near_the_truth_long_before_they_are_known(shown: int, near: float) -> None:
-    known, liked = draws_of_popular_and_others(20_000)
-    random = np.random.default_rng(1)
-    reactions = random.binomial(shown, known)
-    likes = random.binomial(reactions, liked).astype(np.float32)
-    genres = np.zeros((len(known), 0), dtype=bool)
-    counts = (likes, reactions.astype(np.float32) - likes, np.full(len(known), shown, np.float32), genres)
-    found = like_rates(*counts, PosteriorConfig(places=500))
-    truth = np.sort(known * liked)[-500]
-    assert found.hoped == pytest.approx(truth, rel=near)
-    assert (found.level < 0.75 * truth) == (shown < 1_000)
-
-
-@FAST
-@given(worlds(most=60), st.sampled_from([DEFAULT, OTHER]))
-def test_hopes_are_rates_if_there_are_so_many_items(world: World, config: PosteriorConfig) -> None:
-    found = like_rates(*world, config)
-    assert 0 < found.hoped < 1 if len(world[0]) >= config.places else found.hoped == 0
 
 
 @FAST

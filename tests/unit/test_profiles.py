@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from recsys.ranking.choose import EXPLORE, Choice, View, choose
-from recsys.ranking.exploration import deck, explore_share, worthwhile
+from recsys.ranking.exploration import deck, explore_share
 from recsys.ranking.posterior import Floats, Posterior, like_rates
 from recsys.ranking.profiles import COMPONENTS, PROFILES, Ranking, ranking
 from recsys.user_state import DISLIKE, LIKE, SHOWN, UserState, encode
@@ -44,7 +44,6 @@ def next_list(chosen: Ranking, user: UserState, seed: int = 0, impressions: Floa
         genre_variance=0.5,
         blend=0.5 if chosen.factors else 0.0,
         explore_share=explore_share(impressions, chosen.explore),
-        worthwhile=worthwhile(posterior, impressions, chosen.explore),
     )
     cards = deck(posterior, impressions, 1_000, 20, rng, chosen.explore).tolist()
     return choose(view, user, 10, cards, rng, chosen.choose)

@@ -9,7 +9,6 @@ import polars as pl
 import pytest
 from hypothesis import settings
 
-from recommendations.knowledge import build_view
 from recsys.artifacts import TOP_LIST_SIZE, Artifacts, pack
 from recsys.catalogue import Catalogue
 from recsys.contract import ItemRecord
@@ -217,22 +216,6 @@ def test_the_deck_begins_with_what_was_never_shown() -> None:
     cards = compute(snapshot, 0).deck(snapshot, 10, np.random.default_rng(0)).tolist()
     assert sorted(cards[:3]) == [3, 4, 5]
     assert 0 not in cards
-
-
-def test_lists_know_what_is_worthwhile_once_all_was_shown() -> None:
-    """Of 80 items each was shown to ten users; a few are liked by half of them."""
-    liked = range(5)
-    told = [(f"u{n}.{first}", list(range(first, first + 10)), {i: "like" for i in liked if (i + n) % 2 and first == 0})
-            for n in range(10) for first in range(0, 80, 10)]  # fmt: skip
-    catalogue = catalogue_of(*["a"] * 80)
-    snapshot = Snapshot.take(1, catalogue, slates_of(*told))
-    refreshed = compute(snapshot, 0)
-    wanted = snapshot.ranking.explore.worthwhile_share * refreshed.posterior.hoped
-    assert refreshed.artifacts.worthwhile == pytest.approx(wanted)
-    assert wanted > 0
-    assert build_view(catalogue, refreshed.artifacts, snapshot.ranking).worthwhile == pytest.approx(wanted)
-    without = replace(snapshot, ranking=ranking("balanced", "worthwhile"))
-    assert artifacts_of(without, 0).worthwhile == 0
 
 
 @pytest.mark.parametrize("profile", ["popular", "random"])
