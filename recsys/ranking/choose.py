@@ -29,7 +29,7 @@ class ChooseConfig:
     pool: int = 200  # best items over all that every user's list is chosen from
     genre_pool: int = 20  # best items of each genre that join them
     shortlist: int = 32  # best candidates that go into the diverse order
-    noise: float = 1.0  # of the posterior's standard deviation: 1 is Thompson sampling, 0 the plain like rate
+    noise: float = 0.8  # of the posterior's standard deviation: 1 is Thompson sampling, 0 the plain like rate
     diversity: float = 0.15  # weight of genre similarity in the diverse order
     taste: float = 2.0  # how much a liked genre lifts a like rate
     taste_likes: float = 3.0  # likes after which taste has half its weight
