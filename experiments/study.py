@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from multiprocessing import resource_tracker
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -28,6 +31,10 @@ K: Final = 10
 CHECKPOINTS: Final = (1_000, 3_000, 10_000)  # reactions seen
 FIFTHS: Final = 5
 ALL_RUNGS: Final = "all"
+STOPPING: Final = (
+    signal.SIGINT,
+    signal.SIGTERM,
+)  # held back until all players are started, else those print tracebacks
 
 
 @dataclass(frozen=True)
@@ -60,10 +67,32 @@ def run_study(console: Console, study: Study, processes: int) -> dict[Task, Play
     tasks = [Task(world, variant, seed) for world in study.worlds for seed in study.seeds for variant in study.variants]
     jobs = [(study, tasks[n : n + len(study.variants)]) for n in range(0, len(tasks), len(study.variants))]
     played: dict[Task, Played] = {}
-    with multiprocessing.get_context("spawn").Pool(min(processes, len(jobs))) as pool:
+    with ExitStack() as stack:
+        with _stopping_later():
+            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(min(processes, len(jobs))))
         for results in track(pool.imap_unordered(play_tasks, jobs), "playing", len(jobs), console=console):
             played |= results
     return played
+
+
+@contextmanager
+def _stopping_later() -> Iterator[None]:
+    """Whoever wants to stop this process waits for the end of the block. Processes begun in it never see Ctrl-C.
+
+    A pool that is left half started, and players that are told by two, would print tracebacks.
+    """
+    came: list[int] = []
+    handlers = {one: signal.signal(one, lambda number, _: came.append(number)) for one in STOPPING}
+    resource_tracker.ensure_running()  # it would unblock the signal
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        for one, handler in handlers.items():
+            signal.signal(one, handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 def play_tasks(job: tuple[Study, Sequence[Task]]) -> dict[Task, Played]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -110,9 +113,21 @@ def test_a_wrong_name_is_one_sentence(arguments: list[str], message: str) -> Non
     assert "Traceback" not in ended.stderr
 
 
-def test_a_stopped_study_leaves_no_process() -> None:
+@pytest.mark.parametrize("stop", ["SIGTERM", "Ctrl-C"])
+def test_a_stopped_study_leaves_no_process_and_no_traceback(stop: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "experiments", "--world", "tiny", "--seeds", "500"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as study:
+    errors = tmp_path / "errors"
+    with (
+        errors.open("w") as file,
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=file,
+            start_new_session=True,
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+        ) as study,
+    ):
         players: list[psutil.Process] = []
 
         def plays() -> bool:
@@ -120,7 +135,11 @@ def test_a_stopped_study_leaves_no_process() -> None:
             players[:] = [child for child in found if "spawn_main" in " ".join(child.cmdline())]
             return bool(players)
 
-        wait_until(plays, 60, "the players have started")
-        study.send_signal(signal.SIGTERM)  # SIGINT may be ignored here: a shell's background jobs inherit that
+        wait_until(plays, 60, "the first player is about to start")
+        if stop == "Ctrl-C":
+            os.killpg(study.pid, signal.SIGINT)
+        else:
+            study.send_signal(signal.SIGTERM)
         assert study.wait(60) == 130
     assert not psutil.wait_procs(players, timeout=10)[1]
+    assert "Traceback" not in errors.read_text()
