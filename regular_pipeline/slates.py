@@ -71,7 +71,7 @@ class Slates:
         self._open: tuple[str, int] | None = None  # event id and slate of the last row, if it is an impression
         self._newest: dict[str, int] = {}  # user → slate
         self._numbers: dict[str, int] = {}  # user → first slate since he was forgotten, if ever
-        self._recent: defaultdict[str, deque[int]] = defaultdict(_newest)  # user → rows of his reactions
+        self._recent: defaultdict[str, deque[int]] = defaultdict(_last_few)  # user → rows of his reactions
         self._waiting: list[tuple[int, int]] = []  # row of a reaction, and a slate not known to be whole that it is to
         # Rings: row r of the log is at place r % size. The rows of one step fit in beside the remembered ones.
         self._size = self.remembered + STEP_ROWS
@@ -242,10 +242,10 @@ class Slates:
             self._newest = {user: slate for user, slate in self._newest.items() if slate > oldest}
             self._numbers = {user: self._numbers[user] for user in self._newest}
             kept = ((user, rows) for user, rows in self._recent.items() if rows[-1] > oldest)
-            self._recent = defaultdict(_newest, kept)
+            self._recent = defaultdict(_last_few, kept)
 
 
-def _newest() -> deque[int]:
+def _last_few() -> deque[int]:
     return deque(maxlen=EARLY_KEPT)
 
 
