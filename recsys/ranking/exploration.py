@@ -23,7 +23,7 @@ class ExploreConfig:
 
     least: float = 0.2  # as long as there is an item that was never shown
     unknown: float = 0.6  # beyond that, times the share of the catalogue that was never shown
-    looks: float = 0.1  # once everything was shown: for second looks at what may have been misjudged
+    looks: float = 0.15  # once everything was shown: for second looks at what may have been misjudged
     interleave: float = 0.3  # share of the cards, below 1, that are second looks while there are items never shown
     horizon: float = 0.05  # a find will be of use in this many lists, of those served so far
 
