@@ -31,10 +31,7 @@ K: Final = 10
 CHECKPOINTS: Final = (1_000, 3_000, 10_000)  # reactions seen
 FIFTHS: Final = 5
 ALL_RUNGS: Final = "all"
-STOPPING: Final = (
-    signal.SIGINT,
-    signal.SIGTERM,
-)  # held back until all players are started, else those print tracebacks
+STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ class View:
     order: Indices  # (n,) positions by mean, best first
     pool: Candidates  # those that lists are normally chosen from
     blend: float  # how far to follow the factor model, 0 to 1
-    explore_share: float  # least share of a list's places that explore, as long as there are cards
+    explore_share: float  # of a list's places, as long as there are cards
 
     def __len__(self) -> int:
         return len(self.order)
