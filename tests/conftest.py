@@ -8,9 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from recsys.settings import Settings
 from tests.servers import RABBIT_PROGRAM, RabbitServer, RedisServer, redis_programs
+
+# No example has to be found within a time: a machine may stand still for a moment.
+hypothesis_settings.register_profile("local", hypothesis_settings.get_profile("default"), deadline=None)
+if not os.environ.get("CI"):
+    hypothesis_settings.load_profile("local")
 
 
 def missing(what: str) -> None:
@@ -71,5 +77,7 @@ def settings(redis_server: RedisServer, tmp_path: Path) -> Settings:
         broker_url=redis_server.url,
         qdrant_url="",
         data_dir=tmp_path / "data",
+        redis_timeout_s=20,  # a disk that is busy for seconds is no outage
+        publish_timeout_s=20,
         key_prefix=f"test_{uuid.uuid4().hex[:12]}",
     )

@@ -21,10 +21,18 @@ ROOT = Path(__file__).resolve().parent.parent
 RABBIT_PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """One that nobody uses, and that no other test of this run was given: who asked for it may not be there yet."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 def wait_until(happened: Callable[[], bool], seconds: float, what: str) -> None:
@@ -173,19 +181,22 @@ class Service(Child):
         super().start()
         self.wait_healthy()
 
-    def wait_healthy(self, seconds: float = 30) -> None:
+    def wait_healthy(self, seconds: float = 90) -> None:
         wait_until(lambda: self.health() == 200, seconds, f"{self.name} healthy: {self.output[-2000:]}")
 
     def health(self) -> int:
         """Status of the health check; 0 while nothing listens."""
         try:
-            return httpx.get(self.url + "/healthcheck", timeout=5).status_code
+            return httpx.get(self.url + "/healthcheck", timeout=30).status_code
         except httpx.TransportError:
             return 0
 
 
 class System:
-    """Collector, recommendations and pipeline on given backends. ``extra`` adds or overrides environment variables."""
+    """Collector, recommendations and pipeline on given backends. ``extra`` adds or overrides environment variables.
+
+    Its patience with the stores is long, so that a busy machine looks like nothing else; tests of outages shorten it.
+    """
 
     def __init__(self, folder: Path, redis_url: str, broker_url: str, **extra: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -199,6 +210,8 @@ class System:
             "COLLECTOR_PORT": str(collector_port),
             "RECOMMENDATIONS_PORT": str(recommendations_port),
             "REFRESH_INTERVAL_S": "0.3",
+            "REDIS_TIMEOUT_S": "20",
+            "PUBLISH_TIMEOUT_S": "20",
             **extra,
         }
         self.data = folder / "data"
@@ -215,3 +228,8 @@ class System:
     def __exit__(self, *_: object) -> None:
         for child in (self.collector, self.recommendations, self.pipeline):
             child.stop()
+
+    def likes_counted(self) -> int:
+        """Likes in the event log of this epoch: what the pipeline drained."""
+        status = httpx.get(f"{self.recommendations.url}/status", timeout=30).raise_for_status()
+        return int(status.json()["log"].get("likes", 0))

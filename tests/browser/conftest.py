@@ -10,14 +10,15 @@ from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.conftest import missing
 from tests.servers import Service, System, free_port
 from tests.webapp.conftest import system as system
 
 CHROMIUM = Path("/usr/bin/chromium")
-PATIENCE_MS = 10_000
+PATIENCE_MS = 30_000
+expect.set_options(timeout=PATIENCE_MS)  # 5 s unless told
 NewPage = Callable[..., Page]
 
 

@@ -33,12 +33,8 @@ EVERYTHING = 1_000
 
 def recs(system: System, page: Page) -> list[str]:
     """The rest of the catalogue for this person, by the service itself: from now on everything was shown."""
-    answer = httpx.get(f"{system.recommendations.url}/recs/{quote(user_id(page), safe='')}?k={EVERYTHING}")
+    answer = httpx.get(f"{system.recommendations.url}/recs/{quote(user_id(page), safe='')}?k={EVERYTHING}", timeout=30)
     return list(answer.json()["item_ids"])
-
-
-def likes_counted(system: System) -> int:
-    return int(httpx.get(f"{system.recommendations.url}/status").json()["log"].get("likes", 0))
 
 
 def test_three_likes_of_a_genre_bring_clearly_more_of_it(new_page: NewPage, system: System) -> None:
@@ -48,16 +44,16 @@ def test_three_likes_of_a_genre_bring_clearly_more_of_it(new_page: NewPage, syst
     """
     before = after = named = 0
     for _ in range(PEOPLE):
-        httpx.post(f"{system.recommendations.url}/cleanup").raise_for_status()
+        httpx.post(f"{system.recommendations.url}/cleanup", timeout=30).raise_for_status()
         add_catalogue(system)
         page = new_page()
         page.goto("/status")  # from here on the web app knows the new epoch; it asks once a second
         page.goto("/")
         before += of_genre(listed(page), GENRE)
-        counted = likes_counted(system)
+        counted = system.likes_counted()
         for item in OF_GENRE[:3]:
             say_about(page, item, "like")
-        wait_until(lambda counted=counted: likes_counted(system) >= counted + 3, 30, "the likes are drained")  # type: ignore[misc]
+        wait_until(lambda counted=counted: system.likes_counted() >= counted + 3, 30, "the likes are drained")  # type: ignore[misc]
         page.get_by_role("link", name="See what changed").click()
         expect(cards(page)).to_have_count(10)
         expect(page.locator(".intro")).to_have_text("Chosen from your 3 likes and 0 dislikes.")
@@ -81,7 +77,7 @@ def test_the_list_refreshes_in_place_and_gives_reasons(page: Page) -> None:
 def test_what_is_not_wanted_never_comes_back(page: Page, system: System, action: str) -> None:
     page.goto("/")
     unwanted = react_to_first(page, action)
-    recs(system, page)
+    wait_until(lambda: unwanted not in recs(system, page), 30, "the reaction is drained")
     for _ in range(3):
         old = listed(page)[0]
         page.get_by_role("link", name="Show me others").click()
@@ -94,7 +90,7 @@ def test_what_is_not_wanted_never_comes_back(page: Page, system: System, action:
     button(cards(page).first, action).click()
     expect(page.get_by_role("status")).to_have_text(f"Taken back: {FILMS[unwanted].title}.")
     page.goto("/")
-    wait_until(lambda: unwanted in recs(system, page), 10, "what was taken back may be shown again")
+    wait_until(lambda: unwanted in recs(system, page), 30, "what was taken back may be shown again")
 
 
 def test_undo(page: Page) -> None:

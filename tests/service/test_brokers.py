@@ -12,7 +12,7 @@ import pytest
 
 from recsys.stores.connect import vectors_folder
 from tests.servers import RabbitServer, RedisServer, wait_until
-from tests.service.rig import Rig, delete_queue, frozen, ids, repeated
+from tests.service.rig import START_S, Rig, delete_queue, frozen, ids, repeated
 
 GENRES: Final = ("Drama", "Comedy", "Horror", "Western")
 
@@ -27,7 +27,7 @@ def idle(request: pytest.FixtureRequest, folder: Path, redis_server: RedisServer
         broker_url = rabbit.url
     rig = Rig(folder / request.param, redis_server.url, broker_url)
     with rig:
-        wait_until(lambda: "epoch begun" in rig.pipeline.output, 30, "the pipeline idles")
+        wait_until(lambda: "epoch begun" in rig.pipeline.output, START_S, "the pipeline idles")
         # Time for some ticks and refreshes with nothing to do: a whole cycle through the broker.
         rig.react("nobody", likes=["nothing"])
         rig.wait_counted(likes=1)

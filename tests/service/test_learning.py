@@ -37,6 +37,7 @@ def test_what_many_like_is_first_for_a_stranger(rig: Rig) -> None:
     rig.add(ids("item", 200))
     for n in range(20):
         rig.react(f"fan-{n}", likes=["item-150"])
+    rig.wait_counted(likes=20)
     wait_until(lambda: rig.get("/top", k=1).json()["item_ids"] == ["item-150"], LEARN_S, "the find is known")
     assert "item-150" in rig.recs("stranger")
 

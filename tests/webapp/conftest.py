@@ -30,7 +30,7 @@ def system(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) 
     """Services that hold the shipped catalogue."""
     prefix = f"test_{uuid.uuid4().hex[:12]}"
     folder = tmp_path_factory.mktemp("system")
-    with System(folder, redis_server.url, redis_server.url, KEY_PREFIX=prefix, REDIS_TIMEOUT_S="20") as running:
+    with System(folder, redis_server.url, redis_server.url, KEY_PREFIX=prefix) as running:
         add_catalogue(running)
         yield running
 

@@ -87,7 +87,7 @@ class TestProcess:
         with socket.create_connection(("127.0.0.1", port)):  # somebody who is connected does not hold it up
             app.signal(number)
             assert app._process is not None
-            assert app._process.wait(2) == 0
+            assert app._process.wait(10) == 0
         app.stop()
         assert "Traceback" not in app.output
 

@@ -163,7 +163,11 @@ class Reference:
         loop.call_later(LATE_S if late else self.apply_s, self._apply, self.epoch, name, ids, actions)
 
     def _apply(self, epoch: int, name: str, ids: list[str], actions: list[str]) -> None:
-        if epoch != self.epoch and not self.has(Fault.IN_FLIGHT_SURVIVES):
+        if self.has(Fault.IN_FLIGHT_SURVIVES):
+            if epoch == self.epoch or not self.genres:  # still before the cleanup, or before the items that follow it
+                asyncio.get_running_loop().call_later(LATE_S / 2, self._apply, epoch, name, ids, actions)
+                return
+        elif epoch != self.epoch:
             return
         for item, action in zip(ids, actions, strict=False):
             if item not in self.genres and self.has(Fault.LIKES_ADD_ITEMS):
