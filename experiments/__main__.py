@@ -13,6 +13,7 @@ from rich.console import Console
 # Before numpy comes: every seed has a process of its own.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+from experiments.ideal import KNOWS
 from experiments.study import ALL_RUNGS, Study, ranking_of, run_study, show
 from grader.errors import GraderError
 from grader.ladder.rungs import RUNGS
@@ -44,6 +45,13 @@ def main(
         list[str] | None,
         typer.Option(help=f"of the grader's ladder ({', '.join(RUNG_NAMES)}), or {ALL_RUNGS}; may be repeated"),
     ] = None,
+    ideal: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"a learner that knows how popularity is distributed and what tastes are about ({', '.join(KNOWS)}); "
+            "generated worlds only; may be repeated"
+        ),
+    ] = None,
 ) -> None:
     """Play the grader's visits against the ranking in this process, in virtual time: minutes instead of hours."""
     console = Console()
@@ -55,12 +63,16 @@ def main(
         refresh_s,
         learn_s,
         tuple(rung or ()),
+        tuple(ideal or ()),
     )
     for spec in study.worlds:
         read_spec(spec)
     for name in study.rungs:
         if name not in (*RUNG_NAMES, ALL_RUNGS):
             raise ValueError(f"there is no rung {name!r}: choose from {', '.join(RUNG_NAMES)}, or {ALL_RUNGS}")
+    for name in study.ideals:
+        if name not in KNOWS:
+            raise ValueError(f"an ideal learner cannot know {name!r}: choose from {', '.join(KNOWS)}")
     for name in study.variants:
         ranking_of(name)
     show(console, study, run_study(console, study, processes))

@@ -16,9 +16,11 @@ from rich.console import Console
 from rich.progress import track
 from scipy import stats
 
+from experiments.ideal import Ideal
 from experiments.system import System, play
 from grader.grade import usual_lists
 from grader.ladder.rungs import play_rungs
+from grader.ladder.simulate import simulate
 from grader.metrics.lists import NOTHING, judge
 from grader.scoring import PROFILES, measure_lists, score
 from grader.session import opinions_of
@@ -31,6 +33,7 @@ K: Final = 10
 CHECKPOINTS: Final = (1_000, 3_000, 10_000)  # reactions seen
 FIFTHS: Final = 5
 ALL_RUNGS: Final = "all"
+IDEAL: Final = 8  # names the random stream
 STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -42,7 +45,8 @@ class Study:
     lists: float | None
     refresh_s: float
     learn_s: float
-    rungs: tuple[str, ...]  # of the grader's ladder
+    rungs: tuple[str, ...] = ()  # of the grader's ladder
+    ideals: tuple[str, ...] = ()  # what an ideal learner knows
 
 
 class Task(NamedTuple):
@@ -93,12 +97,15 @@ def _stopping_later() -> Iterator[None]:
 
 
 def play_tasks(job: tuple[Study, Sequence[Task]]) -> dict[Task, Played]:
-    """Tasks of one world and seed, and the rungs of the ladder on the same stage."""
+    """Tasks of one world and seed; ideal learners and rungs of the ladder on the same stage."""
     study, tasks = job
     played = {task: play_task(study, task) for task in tasks}
     spec, _, seed = tasks[0]
+    world, plan = _stage(spec, seed, study.lists)
+    for knows in study.ideals:
+        items = simulate(world, plan, Ideal(world, knows, np.random.default_rng([seed, IDEAL])), K)
+        played[Task(spec, f"ideal: {knows}", seed)] = _judged(world, plan, items, seed)
     if study.rungs:
-        world, plan = _stage(spec, seed, study.lists)
         for rung, items in play_rungs(world, plan, K, seed, () if ALL_RUNGS in study.rungs else study.rungs):
             played[Task(spec, f"ladder: {rung.name}", seed)] = _judged(world, plan, items, seed)
     return played
