@@ -24,7 +24,7 @@ from recsys.user_state import DISLIKE, LIKE
 
 KNOWS: Final = ("popularity", "genres", "features")
 SHARES: Final[Doubles] = np.geomspace(2e-5, 0.9, 90)  # of the users have an opinion of an item
-HORIZON: Final = 0.1  # of all users; from 0.05 to 0.2 the precision differs less than from seed to seed
+HORIZON: Final = 0.1  # of all users; from 0.03 to 0.3 the precision differs no more than from seed to seed
 MOST_LOOKS, MOST_HITS = 1_500, 400  # of the table of indices; of items with more, the same share of as many
 LEVELS: Final = 80  # that indices are found between
 PRIOR_LOOKS: Final = 20.0  # that the usual rate is worth where tastes are judged
