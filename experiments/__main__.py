@@ -17,7 +17,7 @@ from experiments.ideal import KNOWS
 from experiments.study import ALL_RUNGS, Study, ranking_of, run_study, show
 from grader.errors import GraderError
 from grader.ladder.rungs import RUNGS
-from grader.worlds.spec import read_spec
+from grader.worlds.spec import SYNTHETIC, read_spec
 from recsys.ranking.profiles import COMPONENTS, PROFILES
 
 RUNG_NAMES: Final = [rung.name for rung in RUNGS]
@@ -67,6 +67,8 @@ def main(
     )
     for spec in study.worlds:
         read_spec(spec)
+        if study.ideals and spec.partition(":")[0] not in SYNTHETIC:
+            raise ValueError(f"{spec}: only generated worlds know what tastes are about, as --ideal has to")
     for name in study.rungs:
         if name not in (*RUNG_NAMES, ALL_RUNGS):
             raise ValueError(f"there is no rung {name!r}: choose from {', '.join(RUNG_NAMES)}, or {ALL_RUNGS}")

@@ -77,7 +77,7 @@ class Ideal:
     """Every list holds what has the highest index for the user: of its popularity, times what his taste makes of it."""
 
     def __init__(self, world: World, knows: str, rng: np.random.Generator) -> None:
-        """GraderError for a world whose tastes are not known, ValueError if there is no such thing to know."""
+        """``knows`` is one of KNOWS. GraderError for a world whose tastes nobody knows."""
         self._world = world
         self._features = _features(world, knows)
         n = world.n_items

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import polars as pl
 
@@ -18,6 +19,12 @@ from regular_pipeline.slates import Slates
 
 # Rows whose effects are applied in one step; bounds the size of one command to Redis.
 APPLY_ROWS = 20_000
+
+
+class Sources(NamedTuple):
+    rows: int  # of the event log
+    records: int  # of the catalogue log
+    taste: TasteModel | None
 
 
 class EpochWork:
@@ -37,11 +44,16 @@ class EpochWork:
         self._catch_up()
         self.settled = False  # whether the state is known to reflect every logged row
         self.published = ""  # version of the artifacts in force
+        self.considered: Sources | None = None  # by the last refresh that came to its end
         self.vectors_done = 0  # records of the catalogue history whose vectors are stored
         self.vector_dimensions = 0
         self.rates: Floats | None = None  # like rates of the last refresh
         self.taste: TasteModel | None = None  # what was learned so far; after a restart it is learned anew
         self.deck: set[str] = set()  # the cards of the deck when it was made last
+
+    def sources(self) -> Sources:
+        """What artifacts are made of: as long as this is the same, so are they."""
+        return Sources(self.counts.rows, len(self.catalogue.history), self.taste)
 
     def _catch_up(self) -> None:
         """Add the rows beyond the checkpoint, after the slates have seen what they remember of those before it."""

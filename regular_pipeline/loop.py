@@ -138,17 +138,24 @@ class Pipeline:
     async def refresh(self) -> None:
         """Publish new artifacts if anything changed, keep the deck filled, and do the log's housekeeping."""
         work = await self.current_work()
-        snapshot = Snapshot.take(work.epoch, work.catalogue, work.counts, work.taste, self._ranking)
-        version = snapshot.version(self._settings.seed)
-        if version != work.published and len(snapshot.genres):
-            refreshed = await asyncio.to_thread(compute, snapshot, self._settings.seed)
-            await self._state.publish(work.epoch, refreshed.artifacts, top_lists(refreshed.artifacts, work.catalogue))
-            work.published = version
-            await fill_deck(self._state, work, snapshot, refreshed, self._rng)
-            work.rates = refreshed.posterior.mean
+        sources = work.sources()
+        if sources != work.considered and sources.records:
+            await self._publish(work)
+            work.considered = sources
         self._vectors.follow(work)
         await asyncio.to_thread(work.events.merge_small)
-        await self._save_checkpoint(work, snapshot)
+        await self._save_checkpoint(work)
+
+    async def _publish(self, work: EpochWork) -> None:
+        snapshot = Snapshot.take(work.epoch, work.catalogue, work.counts, work.taste, self._ranking)
+        version = snapshot.version(self._settings.seed)
+        if version == work.published:
+            return
+        refreshed = await asyncio.to_thread(compute, snapshot, self._settings.seed)
+        await self._state.publish(work.epoch, refreshed.artifacts, top_lists(refreshed.artifacts, work.catalogue))
+        work.published = version
+        await fill_deck(self._state, work, snapshot, refreshed, self._rng)
+        work.rates = refreshed.posterior.mean
 
     async def learn(self) -> None:
         """Go on with the factor model, from the newest like rates; nothing to do before there are any."""
@@ -159,10 +166,10 @@ class Pipeline:
         lessons = work.counts.slates.lessons()
         work.taste = await asyncio.to_thread(learn_taste, snapshot, lessons, work.rates, self._settings.seed)
 
-    async def _save_checkpoint(self, work: EpochWork, snapshot: Snapshot) -> None:
+    async def _save_checkpoint(self, work: EpochWork) -> None:
         now = time.monotonic()
         if now - self._last_checkpoint >= self._settings.checkpoint_interval_s:
-            await asyncio.to_thread(snapshot.counts.save, work.checkpoint)
+            await asyncio.to_thread(work.counts.copy().save, work.checkpoint)
             self._last_checkpoint = now
 
 

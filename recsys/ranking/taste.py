@@ -68,7 +68,7 @@ class Lessons:
         return Lessons(self.user[mask], self.item[mask], self.outcome[mask], self.slate[mask])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # the same only as itself: nobody compares loadings
 class TasteModel:
     """``loadings`` (n, f) of the items, 0 where nothing is known, and the variance of tastes learned with them."""
 

@@ -85,6 +85,24 @@ def test_rungs_are_seen_along_the_run_like_variants() -> None:
     assert oracle.at[0] > 0
 
 
+def test_an_ideal_learner_plays_the_same_visits() -> None:
+    task = Task(TINY, "random", 1)
+    found = play_tasks((replace(STUDY, ideals=("popularity", "features")), [task]))
+    chance, popularity, features = (
+        found[task._replace(variant=name)].values["precision"]
+        for name in ("random", "ideal: popularity", "ideal: features")
+    )
+    assert 1.2 * chance < popularity < features
+
+
+def test_an_ideal_learner_of_real_users_is_refused_before_anything_is_played() -> None:
+    ended = run("--world", "tiny", "--world", "movielens:anywhere", "--seeds", "1", "--ideal", "genres")
+    assert ended.returncode == 1
+    assert "only generated worlds" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not ended.stdout
+
+
 def test_constants_of_a_variant_are_other() -> None:
     chosen = ranking_of("relevance-noise-factors+explore.looks=0.25+choose.pool=300")
     assert (chosen.explore.looks, chosen.explore.least) == (0.25, PROFILES["relevance"].explore.least)
@@ -104,6 +122,7 @@ def test_a_variant_may_go_without_several_components() -> None:
      (["--variant", "balanced+choose.noise=much"], "could not convert string to float: 'much'"),
      (["--variant", "balanced+choose.pool=2.5"], "invalid literal for int() with base 10: '2.5'"),
      (["--world", "mars"], "no world 'mars'"), (["--rung", "seventh"], "no rung 'seventh'"),
+     (["--ideal", "all"], "an ideal learner cannot know 'all'"),
      (["--wordl", "mars"], "No such option: --wordl")],
 )  # fmt: skip
 def test_a_wrong_name_is_one_sentence(arguments: list[str], message: str) -> None:

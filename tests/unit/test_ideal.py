@@ -23,7 +23,7 @@ SPEC = "synthetic:items=800,users=500"
     ("looks", "hits", "index"), [(0, 0, 0.703), (1, 1, 0.800), (1, 0, 0.500), (2, 1, 0.635), (3, 0, 0.302)]
 )
 def test_indices_are_those_of_the_tables(looks: int, hits: int, index: float) -> None:
-    """Gittins, Glazebrook & Weber 2011, table 8.4: uniform prior, discount 0.9."""
+    """As published for a uniform prior and a discount of 0.9 (Gittins, Glazebrook & Weber 2011)."""
     table = gittins(UNIFORM, np.full(2_000, 1 / 2_000), 10, 120, 120)
     assert table[looks, hits] == pytest.approx(index, abs=0.005)
 
