@@ -47,7 +47,7 @@ class System:
 
     def recommend(self, user: int, k: int, at: float) -> list[int]:
         self._catch_up(at)
-        cards = self._deck.offer(self._view.cards(k))
+        cards = self._deck.offer(self._view.cards([k]))
         state = UserState(self._codes[user])
         chosen = choose(self._view, state, k, cards, self._rng, self._ranking.choose).positions
         self._deck.take_back([card for card in cards if card not in chosen])

@@ -118,10 +118,10 @@ def create_app(settings: Settings) -> FastAPI:
 def _nearest(known: Knowledge, position: int, k: int) -> list[str]:
     """Ids by similarity to the item, most similar first; equals by like rate. Empty until its vector is published.
 
-    Similarity is (1 - blend) times the cosine of their genres plus blend times that of their loadings in the factor
-    model, which is 0 where an item has none: the more right the model proves, the more it counts.
+    Similarity is the cosine of their features in the factor model: genres, as much as tastes for them vary, and
+    loadings, once there are any.
     """
-    made = known.artifacts
-    if made is None or position >= len(made.vectors):
+    if known.artifacts is None or position >= len(known.artifacts.vectors):
         return []
-    return [known.catalogue.ids[p] for p in nearest(made.vectors, made.loadings, made.mean, position, k, made.blend)]
+    items = known.view.items
+    return [known.catalogue.ids[p] for p in nearest(items.features, items.mean, position, k)]

@@ -10,7 +10,7 @@ import numpy as np
 from recsys.artifacts import Artifacts
 from recsys.catalogue import Catalogue
 from recsys.ranking.choose import View
-from recsys.ranking.exploration import Hand, explore_share
+from recsys.ranking.exploration import explore_share
 from recsys.ranking.posterior import Floats, like_rates, of_new_items
 from recsys.ranking.profiles import Ranking
 from recsys.user_state import Indices
@@ -24,7 +24,6 @@ class Knowledge:
     epoch: int = 0
     catalogue: Catalogue = field(default_factory=Catalogue)
     artifacts: Artifacts | None = None
-    hand: Hand[str] = field(default_factory=Hand)
     _ids_json: list[bytes] = field(default_factory=list)
     _view: tuple[tuple[int, str], View] | None = None
 
@@ -74,7 +73,7 @@ def build_view(catalogue: Catalogue, artifacts: Artifacts | None, ranking: Ranki
         ranking.choose,
         loadings=np.pad(artifacts.loadings, ((0, len(new)), (0, 0))),
         genre_variance=artifacts.genre_variance,
-        blend=artifacts.blend,
+        dislike_worth=artifacts.dislike_worth,
         explore_share=artifacts.explore_share,
     )
 

@@ -17,6 +17,7 @@ from recommendations.randomness import RequestRandom
 from recsys.batching import Batcher
 from recsys.contract import AddItems
 from recsys.ranking.choose import Choice, choose
+from recsys.ranking.exploration import Hand
 from recsys.ranking.profiles import Ranking
 from recsys.stores.ports import EpochOver, Page, StoreError, StoreUnavailable
 from recsys.stores.redis_state import RedisState
@@ -82,19 +83,19 @@ class Recommender:
     async def _serve_round(self, requests: Mapping[int, Request]) -> dict[int, Answer]:
         """Answers to all requests but those of users whose state moved on meanwhile: they are chosen anew."""
         users = list(dict.fromkeys(request.user_id for request in requests.values()))
-        view = self._known.view
-        places = sum(view.cards(request.k) for request in requests.values())
-        known, page = await self._open_page(users, places - len(self._known.hand))
-        known.hand.deal(page.cards)
+        wanted = self._known.view.cards([request.k for request in requests.values()])
+        known, page = await self._open_page(users, wanted)
+        hand = Hand(page.cards)
         before = dict(zip(users, page.codes, strict=True))
         codes = dict(before)
         choices: dict[int, Choice] = {}
         for number, request in requests.items():
             # A user who asks twice at once gets two different lists: the second choice sees the first.
-            choices[number] = self._choose(known, request.user_id, request.k, codes[request.user_id])
+            choices[number] = self._choose(known, request.user_id, request.k, codes[request.user_id], hand)
             codes[request.user_id] += encode(choices[number].positions, SHOWN)
         shown = {user: (len(before[user]), codes[user][len(before[user]) :]) for user in users}
-        moved = await self._store.mark_shown(known.epoch, {user: new for user, new in shown.items() if new[1]})
+        new = {user: codes for user, codes in shown.items() if codes[1]}
+        moved = await self._store.mark_shown(known.epoch, new, list(hand))
         self._compact_large(known, {user: code for user, code in codes.items() if user not in moved})
         return {
             number: self._answer(known, request.user_id, choices[number])
@@ -118,13 +119,13 @@ class Recommender:
             self._loading = asyncio.create_task(self._load_artifacts(known))
         return known, page
 
-    def _choose(self, known: Knowledge, user_id: str, k: int, codes: bytes) -> Choice:
+    def _choose(self, known: Knowledge, user_id: str, k: int, codes: bytes, hand: Hand[str]) -> Choice:
         rng = self._random.of(user_id, len(codes))
-        offered = known.hand.offer(known.view.cards(k))
+        offered = hand.offer(known.view.cards([k]))
         cards = [known.catalogue.index[card] for card in offered]
         with CHOICE_S.time():
             choice = choose(known.view, UserState(codes), k, cards, rng, self._ranking.choose)
-        known.hand.take_back([card for card, p in zip(offered, cards, strict=True) if p not in choice.positions])
+        hand.take_back([card for card, p in zip(offered, cards, strict=True) if p not in choice.positions])
         return choice
 
     def _answer(self, known: Knowledge, user_id: str, choice: Choice) -> Answer:
@@ -143,7 +144,7 @@ class Recommender:
             log.error("serving from memory, without users' state", error=str(error))
         self._degraded = True
         FROM_MEMORY.inc(len(requests))
-        return [self._answer(known, r.user_id, self._choose(known, r.user_id, r.k, b"")) for r in requests]
+        return [self._answer(known, r.user_id, self._choose(known, r.user_id, r.k, b"", Hand())) for r in requests]
 
     def _recover(self, message: str) -> None:
         if self._degraded:
@@ -189,7 +190,6 @@ class Recommender:
             await self._read_catalogue(known)
             if fetched is not None and known.fits(fetched):
                 known.artifacts = fetched
-                known.hand.drop()  # the deck was dealt anew as well
         except StoreError as error:
             log.error("artifacts not loaded", error=str(error))
         finally:

@@ -19,7 +19,7 @@ SHOWN: Final = 0
 LIKE: Final = 1
 DISLIKE: Final = 2
 UNDO: Final = 3  # in codes only: decoded marks have it applied
-# For the user alone "hide" is a dislike: never again, and less of its kind. Only like rates leave it out.
+# For the user alone "hide" is a dislike: never again, and evidence of his taste. Only like rates leave it out.
 MARKS: Final = {"impression": SHOWN, "like": LIKE, "dislike": DISLIKE, "hide": DISLIKE, "undo": UNDO}
 
 

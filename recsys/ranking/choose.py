@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from recsys.ranking.diversity import mmr, unit_genres
 from recsys.ranking.posterior import Floats
-from recsys.ranking.taste import features, fold_in, worth
+from recsys.ranking.taste import DISLIKE_WORTH, Chosen, features, fold_in, worth
 from recsys.ranking.toplists import genre_tops
 from recsys.user_state import DISLIKE, LIKE, SHOWN, Indices, UserState
 
@@ -31,17 +31,15 @@ class ChooseConfig:
     shortlist: int = 32  # best candidates that go into the diverse order
     noise: float = 0.8  # of the posterior's standard deviation: 1 is Thompson sampling, 0 the plain like rate
     diversity: float = 0.15  # weight of genre similarity in the diverse order
-    taste: float = 2.0  # how much a liked genre lifts a like rate
-    taste_likes: float = 3.0  # likes after which taste has half its weight
-    dislike_weight: float = 0.1  # a dislike says this much as often as a like: most items shown are disliked
-    most_lift: float = 3.0  # of the logarithm of a like rate, by the factor model
+    taste: bool = True  # follow what the user reacted to
+    most_lift: float = 3.0  # of the logarithm of a like rate, by the user's taste
     explore_known: float = 0.3  # most of the explore share for a user who has reacted: it is his list
     uniform: bool = False  # lists of random items: a baseline
 
 
 DEFAULT: Final = ChooseConfig()
-CHOICE_OF_CARDS: Final = 3
-SPARE_CARDS: Final = 4
+# Cards beyond the explore places: to choose from, and instead of those that the user has seen.
+CHOICE_OF_CARDS: Final = 60
 # A user's state does not say where one list ends. This many places before a reaction are taken as looked at.
 ANSWERED_PLACES: Final = 10
 
@@ -69,7 +67,7 @@ class View:
     items: Candidates  # all n, by position
     order: Indices  # (n,) positions by mean, best first
     pool: Candidates  # those that lists are normally chosen from
-    blend: float  # how far to follow the factor model, 0 to 1
+    dislike_worth: float  # of a like, as evidence of taste
     explore_share: float  # of a list's places, as long as there are cards
 
     def __len__(self) -> int:
@@ -86,7 +84,7 @@ class View:
         *,
         loadings: Floats | None = None,
         genre_variance: float = 0.0,
-        blend: float = 0.0,
+        dislike_worth: float = DISLIKE_WORTH,
         explore_share: float = 0.0,
     ) -> View:
         """mean and sd (n,), order (n,) best first, genres (n, g); loadings (n, f) of the factor model."""
@@ -98,52 +96,45 @@ class View:
         in_pool[np.concatenate([order[: config.pool], *tops])] = True
         # In this order equals do not come as in the catalogue.
         pool = order[in_pool[order]]
-        return cls(items, order, items.among(pool), blend, explore_share)
+        return cls(items, order, items.among(pool), dislike_worth, explore_share)
 
-    def cards(self, k: int) -> int:
-        """How many cards to offer for a list of k: enough to choose from, and some for those the user has seen."""
-        places = int(np.ceil(k * self.explore_share))
-        return CHOICE_OF_CARDS * places + SPARE_CARDS if places else 0
+    def explore_places(self, k: int) -> int:
+        """How many places of a list of k explore at most."""
+        return int(np.ceil(k * self.explore_share))
 
-
-@dataclass(frozen=True)
-class _Taste:
-    """What a user likes, by his reactions: the factor model's word as far as it has proved right, else the genres'."""
-
-    genres: Floats  # (g,) log-lift of each genre
-    learned: Floats  # (g + f,) fold-in of the factor model
-    blend: float
-    most_lift: float
-
-    @classmethod
-    def of(cls, view: View, user: UserState, config: ChooseConfig) -> _Taste | None:
-        """None for a user without reactions."""
-        reacted = user.marks != SHOWN
-        if not reacted.any():
-            return None
-        liked = user.marks[reacted] == LIKE
-        weight = np.where(liked, np.float32(1), np.float32(-config.dislike_weight))
-        leaning = weight @ view.items.unit[user.indices[reacted]]
-        genres = leaning * np.float32(config.taste / (float(np.abs(weight).sum()) + config.taste_likes))
-        learned = _folded_in(view, user) if view.blend else np.zeros(view.items.features.shape[1], np.float32)
-        return cls(genres, learned, view.blend, config.most_lift)
-
-    def lift(self, candidates: Candidates) -> Floats:
-        """Logarithm (m,) of what the taste makes of the candidates' like rates."""
-        by_genre = candidates.unit @ self.genres
-        if not self.blend:
-            return by_genre
-        learned = np.clip(candidates.features @ self.learned, -self.most_lift, self.most_lift)
-        return np.asarray((1 - self.blend) * by_genre + self.blend * learned, np.float32)
+    def cards(self, lists: Sequence[int]) -> int:
+        """How many cards to have at hand for lists of these lengths, one after the other; those not played go on."""
+        places = sum(self.explore_places(k) for k in lists)
+        return places + CHOICE_OF_CARDS if places else 0
 
 
-def _folded_in(view: View, user: UserState) -> Floats:
-    """Taste (g + f,) from what the user reacted to and what stood beside it."""
-    items = user.answered(ANSWERED_PLACES)
-    marks = np.zeros(len(items), np.uint8)
+def _taste_of(view: View, user: UserState) -> Floats:
+    """(g + f,) from what the user reacted to and what stood beside it; 0 without reactions.
+
+    What he reacted to without having been shown it he found by himself: there the candidates stood beside it.
+    """
+    said = np.zeros(len(view), np.uint8)
     for mark in (DISLIKE, LIKE):
-        marks[np.searchsorted(items, user.marked(mark))] = mark
-    return fold_in(view.items.features[items], view.items.mean[items], worth(marks))
+        said[user.marked(mark)] = mark
+    shown = np.zeros(len(view), np.bool_)
+    shown[user.marked(SHOWN)] = True
+    answered = user.answered(ANSWERED_PLACES)
+    chosen_from = [answered[shown[answered]]]
+    if len(chosen_from[0]) < len(answered):
+        candidates = view.pool.positions
+        chosen_from.append(np.append(answered[~shown[answered]], candidates[said[candidates] == 0]))
+    known = view.items
+    choices = [
+        Chosen(known.features[items], known.mean[items], worth(said[items], view.dislike_worth))
+        for items in chosen_from
+    ]
+    return fold_in(known.features.shape[1], *choices)
+
+
+def _lift(candidates: Candidates, taste: Floats, config: ChooseConfig) -> Floats:
+    """Logarithm (m,) of what the taste makes of the candidates' like rates."""
+    lift: Floats = np.clip(candidates.features @ taste, -config.most_lift, config.most_lift)
+    return lift
 
 
 @dataclass(frozen=True)
@@ -177,12 +168,13 @@ def choose(
                 chosen.append(position)
                 sources.append(source)
 
-    taste = _Taste.of(view, user, config)
-    share = min(view.explore_share, config.explore_known) if taste else view.explore_share
+    reacted = bool((user.marks != SHOWN).any())
+    taste = _taste_of(view, user) if reacted and config.taste else None
+    share = min(view.explore_share, config.explore_known) if reacted else view.explore_share
     # Rounded by chance, so that small shares of short lists are not lost.
     places = int(k * share + rng.random())
     unseen_cards = [card for card in dict.fromkeys(cards) if not seen[card]]
-    explore = _explored(view, taste, unseen_cards, places)
+    explore = _explored(view, taste, unseen_cards, places, config)
     seen[explore] = True
     ranked = _ranked(view, taste, k - len(explore), seen, rng, config)
     seen[explore] = False
@@ -193,17 +185,17 @@ def choose(
     return Choice(chosen, sources)
 
 
-def _explored(view: View, taste: _Taste | None, cards: list[int], places: int) -> list[int]:
+def _explored(view: View, taste: Floats | None, cards: list[int], places: int, config: ChooseConfig) -> list[int]:
     """The cards for the explore places: those that suit this user best, as far as anything is known of him."""
     if not places or len(cards) <= places or taste is None:
         return cards[:places]
-    lift = taste.lift(view.items.among(np.array(cards)))
+    lift = _lift(view.items.among(np.array(cards)), taste, config)
     return [cards[place] for place in np.argsort(-lift, kind="stable")[:places]]
 
 
 def _ranked(
     view: View,
-    taste: _Taste | None,
+    taste: Floats | None,
     places: int,
     seen: NDArray[np.bool_],
     rng: np.random.Generator,
@@ -224,8 +216,8 @@ def _ranked(
     drawn = rng.standard_normal(len(candidates.mean), dtype=np.float32)
     scores = candidates.mean + np.float32(config.noise) * candidates.sd * drawn
     np.maximum(scores, 0, out=scores)
-    if taste:
-        scores *= np.exp(taste.lift(candidates))
+    if taste is not None:
+        scores *= np.exp(_lift(candidates, taste, config))
     scores[~unseen] = -1
     best = np.argpartition(-scores, size)[:size] if len(scores) > size else np.arange(len(scores))
     picked = mmr(scores[best], candidates.unit[best], places, config.diversity)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -32,16 +32,13 @@ DEFAULT: Final = ExploreConfig()
 
 
 class Hand(Generic[Card]):
-    """Cards dealt from the deck and not played yet, the most promising first."""
+    """Cards taken from the deck and not played yet, the most promising first."""
 
     def __init__(self, cards: Iterable[Card] = ()) -> None:
         self._cards = deque(cards)
 
-    def __len__(self) -> int:
-        return len(self._cards)
-
-    def deal(self, cards: Iterable[Card]) -> None:
-        self._cards.extend(cards)
+    def __iter__(self) -> Iterator[Card]:
+        return iter(self._cards)
 
     def offer(self, count: int) -> list[Card]:
         """The first ``count``, or all there are."""
@@ -50,9 +47,6 @@ class Hand(Generic[Card]):
     def take_back(self, cards: list[Card]) -> None:
         """What was offered last and not played, in the order of the offer."""
         self._cards.extendleft(reversed(cards))
-
-    def drop(self) -> None:
-        self._cards.clear()
 
 
 def never_shown(impressions: NDArray[np.floating]) -> NDArray[np.bool_]:

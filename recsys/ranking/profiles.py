@@ -21,7 +21,7 @@ class Ranking:
     taste: TasteConfig = field(default_factory=TasteConfig)
     choose: ChooseConfig = field(default_factory=ChooseConfig)
     answers: bool = True  # lists without a reaction may not have been looked at
-    factors: bool = True  # learn loadings and follow them as far as they predict
+    factors: bool = True  # learn loadings, and how much tastes for genres vary
 
 
 NOTHING_NEW: Final = ExploreConfig(least=0.0, unknown=0.0, looks=0.0)
@@ -38,7 +38,7 @@ PROFILES: Final[Mapping[str, Ranking]] = {
     # Two baselines to compare with.
     "popular": Ranking(
         explore=NOTHING_NEW,
-        choose=ChooseConfig(noise=0.0, diversity=0.0, taste=0.0),
+        choose=ChooseConfig(noise=0.0, diversity=0.0, taste=False),
         posterior=PosteriorConfig(genre_items=1e9),
         answers=False,
         factors=False,
@@ -52,7 +52,7 @@ COMPONENTS: Final[Mapping[str, Callable[[Ranking], Ranking]]] = {
     "answers": lambda r: replace(r, answers=False),
     "genres": lambda r: replace(r, posterior=replace(r.posterior, genre_items=1e9)),
     "noise": lambda r: replace(r, choose=replace(r.choose, noise=0.0)),
-    "taste": lambda r: replace(r, choose=replace(r.choose, taste=0.0)),
+    "taste": lambda r: replace(r, choose=replace(r.choose, taste=False)),
     "factors": lambda r: replace(r, factors=False),
     "diversity": lambda r: replace(r, choose=replace(r.choose, diversity=0.0)),
 }

@@ -40,15 +40,16 @@ class TasteConfig:
     least_reactions: float = 3.0  # items with fewer have no loadings
     most_items: int = 500  # that have loadings: those with the most reactions
     earlier_slates: int = 4  # of the same user that each slate is paired with, beside itself
-    doubt: float = 20.0  # evidence that the model must outweigh before its word counts half
-    memory: float = 0.987  # of that evidence, kept for every hundred slates judged
     steps: int = 200  # of the fit at most
     rows: int = 200_000  # newest impressions that a fit looks at
     least_users: int = 50
 
 
 DEFAULT: Final = TasteConfig()
-DISLIKE_WORTH: Final = 0.5  # of a like: who has an opinion at all is drawn to that kind, as experiments say
+# As evidence for its kind a dislike is worth so much of a like: who has an opinion at all is drawn to that kind, as
+# experiments say. Until anything is learned it counts a little against it, as a single user would expect.
+DISLIKE_WORTH: Final = 0.5
+UNLEARNED_DISLIKE_WORTH: Final = -0.1
 RATES: Final = (1e-4, 0.9)  # like rates are cut to these where they divide
 MOST_ATTRACTION: Final = 5.0  # x_i·x_j is cut to ± this
 MOST_GENRE_VARIANCE: Final = 5.0
@@ -74,18 +75,15 @@ class TasteModel:
 
     loadings: Floats
     genre_variance: float
-    trained: bool = False
-    agreement: float = 0.0  # how far liked items were predicted above their slate; a sum over slates new to the model
-    power: float = 0.0  # what that sum would be if predictions held to the letter
-    judged: int = -1  # number of the last slate in these sums
+    newest: int = -1  # number of the last slate it has learned from, if any
 
     @classmethod
     def untrained(cls, items: int, config: TasteConfig = DEFAULT) -> TasteModel:
         return cls(np.zeros((items, config.factors), np.float32), config.genre_variance)
 
-    def blend(self, config: TasteConfig = DEFAULT) -> float:
-        """How far to follow the model, 0 to 1: the scale at which its predictions hold best, shrunk by doubt."""
-        return float(np.clip(self.agreement / (self.power + config.doubt), 0, 1))
+    @property
+    def dislike_worth(self) -> float:
+        return DISLIKE_WORTH if self.newest >= 0 else UNLEARNED_DISLIKE_WORTH
 
     def resized(self, items: int) -> TasteModel:
         """For a catalogue that has grown to ``items``."""
@@ -98,25 +96,33 @@ def features(unit_genres: Floats, genre_variance: float, loadings: Floats) -> Fl
     return np.hstack([unit_genres * np.float32(np.sqrt(genre_variance)), loadings])
 
 
-def worth(marks: NDArray[np.integer[Any]]) -> Floats:
-    """(m,) of marks as in recsys.user_state: what each says as a like, 0 to 1."""
-    return np.where(marks == LIKE, np.float32(1), np.where(marks == DISLIKE, np.float32(DISLIKE_WORTH), np.float32(0)))
+def worth(marks: NDArray[np.integer[Any]], dislike: float = DISLIKE_WORTH) -> Floats:
+    """(m,) of marks as in recsys.user_state: what each says as a like, a dislike so much as given."""
+    return np.where(marks == LIKE, np.float32(1), np.where(marks == DISLIKE, np.float32(dislike), np.float32(0)))
 
 
-def fold_in(x: Floats, rates: Floats, outcome: Floats) -> Floats:
-    """Taste (d,) of a user who was shown items with features x (m, d) and like rates (m,), with these outcomes (m,).
+@dataclass(frozen=True)
+class Chosen:
+    """Items (m,) that a user chose from, and what came of it: nobody reacts to what he does not see."""
 
-    The first step of Newton's method from no taste at all; 0 for a user without reactions.
+    x: Floats  # (m, d) features
+    rates: Floats  # (m,) like rates
+    outcome: Floats  # (m,) worth of the reactions
+
+
+def fold_in(d: int, *choices: Chosen) -> Floats:
+    """Taste (d,) of a user who made these choices; 0 for one without reactions.
+
+    The first step of Newton's method from no taste at all.
     """
-    reactions = outcome.sum()
-    if not reactions:
-        return np.zeros(x.shape[1], np.float32)
-    rates = np.clip(rates, *RATES)
-    expected = rates * (reactions / rates.sum())
-    beside = x - (expected @ x) / reactions
-    precision = (beside.T * expected) @ beside
-    precision[np.diag_indices_from(precision)] += 1
-    taste: Floats = np.linalg.solve(precision, beside.T @ (outcome - expected))
+    precision, error = np.eye(d, dtype=np.float32), np.zeros(d, np.float32)
+    for chosen in choices:
+        share = np.clip(chosen.rates, *RATES)
+        share = share / max(float(share.sum()), LEAST_TOTAL)
+        beside = chosen.x - share @ chosen.x
+        error += beside.T @ chosen.outcome
+        precision += (beside.T * (share * max(float(chosen.outcome.sum()), 0.0))) @ beside
+    taste: Floats = np.linalg.solve(precision, error)
     return taste
 
 
@@ -128,7 +134,7 @@ def learn(
     rng: np.random.Generator,
     config: TasteConfig = DEFAULT,
 ) -> TasteModel:
-    """The model judged by the slates that are new to it, then fitted to all lessons; itself if none is new.
+    """The model fitted to all lessons, from where it stands; itself if no slate is new to it.
 
     Not fitted while there are few users, or none with two reactions. rates (n,) are the items' like rates, unit_genres
     (n, g). Deterministic for the same arguments.
@@ -136,44 +142,15 @@ def learn(
     lessons = _newest(lessons, config.rows)
     if not len(lessons.user) or len(np.unique(lessons.user)) < config.least_users:
         return model
-    if lessons.slate[-1] <= model.judged:
+    if lessons.slate[-1] <= model.newest:
         return model
-    rates = np.clip(rates, *RATES)
-    if model.trained:
-        model = _judged(model, lessons, rates, unit_genres, config)
-    return _fitted(model, lessons, rates, unit_genres, rng, config)
+    return _fitted(model, lessons, np.clip(rates, *RATES), unit_genres, rng, config)
 
 
 def _newest(lessons: Lessons, rows: int) -> Lessons:
     kept = slice(max(len(lessons.user) - rows, 0), None)
     _, user = np.unique(lessons.user[kept], return_inverse=True)
     return Lessons(user.astype(np.int64), lessons.item[kept], lessons.outcome[kept], lessons.slate[kept])
-
-
-def _judged(model: TasteModel, lessons: Lessons, rates: Floats, unit: Floats, config: TasteConfig) -> TasteModel:
-    """With the newest slate of every user, where new, predicted from the user's earlier ones (Dawid 1984)."""
-    newest = np.zeros(int(lessons.user.max()) + 1, np.int64)
-    np.maximum.at(newest, lessons.user, lessons.slate)
-    last = lessons.slate == newest[lessons.user]
-    new = last & (lessons.slate > model.judged)
-    x = features(unit, model.genre_variance, model.loadings)
-    earlier = _Evidence.of(lessons.user[~last], len(newest), lessons.item[~last], lessons.outcome[~last], rates)
-    tastes = earlier.tastes(x[earlier.items])
-    user, item = lessons.user[new], lessons.item[new]
-    predicted = np.einsum("rd,rd->r", x[item], tastes[user])
-    rate, liked = rates[item], lessons.outcome[new] == LIKE
-    _, slate = np.unique(lessons.slate[new], return_inverse=True)
-    expected = np.bincount(slate, rate)
-    # Newton's step of the conditional likelihood: given how many items of a slate were liked, which ones.
-    beside = predicted - (np.bincount(slate, rate * predicted) / expected)[slate]
-    chance = rate * (np.bincount(slate, liked) / expected)[slate]
-    kept = config.memory ** (len(expected) / 100)
-    return replace(
-        model,
-        agreement=kept * model.agreement + float(beside[liked].sum()),
-        power=kept * model.power + float((chance * beside**2).sum()),
-        judged=int(lessons.slate.max()),
-    )
 
 
 @dataclass(frozen=True)
@@ -198,20 +175,6 @@ class _Evidence:
         shape = (rows, len(items))
         return cls(items, csr_matrix((said, (row, column)), shape), csr_matrix((expected, (row, column)), shape), total)
 
-    def tastes(self, x: Floats) -> Doubles:
-        """(r, d): ``fold_in`` of every row, given features x (m, d)."""
-        d = x.shape[1]
-        mean = (self.expected @ x) / np.maximum(self.total, LEAST_TOTAL)[:, None]
-        precision = self.expected @ _outer(x) - self.total[:, None] * _outer(mean)
-        errors = (self.reactions - self.expected) @ x
-        tastes: Doubles = np.linalg.solve(precision.reshape(-1, d, d) + np.eye(d), errors[:, :, None])[:, :, 0]
-        return tastes
-
-
-def _outer(rows: Floats | Doubles) -> Floats | Doubles:
-    """Each row's (m, d) products with itself, (m, d²)."""
-    return (rows[:, :, None] * rows[:, None, :]).reshape(len(rows), rows.shape[1] ** 2)
-
 
 def _fitted(
     model: TasteModel,
@@ -230,7 +193,7 @@ def _fitted(
     genre_variance, loadings = _attraction(together, expected, unit[items], model.genre_variance, start, config)
     everywhere = np.zeros_like(model.loadings)
     everywhere[items] = loadings
-    return replace(model, loadings=everywhere, genre_variance=genre_variance, trained=True)
+    return TasteModel(everywhere, genre_variance, int(lessons.slate[-1]))
 
 
 def _pairs(lessons: Lessons, rates: Floats, config: TasteConfig) -> tuple[Longs, Doubles, Doubles]:

@@ -107,9 +107,12 @@ class ServingStore(Protocol):
     async def open_page(self, epoch: int, users: Sequence[str], cards: int) -> Page:
         """One round trip. If ``Page.epoch`` is not ``epoch``, codes and cards are void."""
 
-    async def mark_shown(self, epoch: int, codes: Mapping[str, tuple[int, bytes]]) -> set[str]:
+    async def mark_shown(
+        self, epoch: int, codes: Mapping[str, tuple[int, bytes]], unplayed: Sequence[str] = ()
+    ) -> set[str]:
         """Append to each user's codes the new ones, unless their length is no longer the one given.
 
+        The ``unplayed`` cards go back on top of the deck, in this order.
         Returns the users to whom that happened: somebody else appended meanwhile. Raises EpochOver.
         """
 

@@ -70,11 +70,13 @@ end
 return 1
 """
 
+# The cards come before the users; ``unpack`` can take some thousand at once.
 _MARK_SHOWN = (
     _GUARD
     + """
-local moved = {}
-for i = 2, #ARGV, 3 do
+local moved, users = {}, 3 + tonumber(ARGV[2])
+for i = 3, users - 1, 1000 do redis.call('LPUSH', KEYS[3], unpack(ARGV, i, math.min(i + 999, users - 1))) end
+for i = users, #ARGV, 3 do
   local codes = redis.call('HGET', KEYS[2], ARGV[i]) or ''
   if #codes == tonumber(ARGV[i + 1]) then redis.call('HSET', KEYS[2], ARGV[i], codes .. ARGV[i + 2])
   else moved[#moved + 1] = ARGV[i] end
@@ -191,11 +193,14 @@ class RedisState:
             cards=[card.decode() for card in dealt],
         )
 
-    async def mark_shown(self, epoch: int, codes: Mapping[str, tuple[int, bytes]]) -> set[str]:
-        if not codes:
+    async def mark_shown(
+        self, epoch: int, codes: Mapping[str, tuple[int, bytes]], unplayed: Sequence[str] = ()
+    ) -> set[str]:
+        if not codes and not unplayed:
             return set()
-        args = [part for user, (length, new) in codes.items() for part in (user, length, new)]
-        return {user.decode() for user in await self._write(_MARK_SHOWN, epoch, (USERS,), *args)}
+        shown = [part for user, (length, new) in codes.items() for part in (user, length, new)]
+        args = (len(unplayed), *reversed(unplayed), *shown)
+        return {user.decode() for user in await self._write(_MARK_SHOWN, epoch, (USERS, DECK), *args)}
 
     async def compact(self, epoch: int, user: str, old: bytes, new: bytes) -> None:
         await self._write(_COMPACT, epoch, (USERS,), user, old, new)

@@ -51,7 +51,7 @@ def artifacts(version: str, n: int = 2) -> Artifacts:
         explore_share=0.2,
         loadings=np.ones((n, 4), np.float32),
         genre_variance=0.5,
-        blend=0.75,
+        dislike_worth=-0.25,
         top=np.full((2, 3), -1, np.int32),
         vectors=np.ones((n, 8), np.float32),
     )
@@ -141,6 +141,17 @@ async def test_every_card_is_dealt_once(state: RedisState, epoch: int) -> None:
     pages = await asyncio.gather(*(state.open_page(epoch, [], 7) for _ in range(20)))
     dealt = [card for page in pages for card in page.cards]
     assert sorted(dealt, key=int) == [str(n) for n in range(100)]
+
+
+async def test_cards_that_were_not_played_go_back_on_top_in_order(state: RedisState, epoch: int) -> None:
+    cards = [str(n) for n in range(2_500)]
+    await state.deal(epoch, cards)
+    page = await state.open_page(epoch, [], 2_400)
+    unplayed = [card for card in page.cards if card != "1"]
+    assert await state.mark_shown(epoch, {"u": (0, b"1111")}, unplayed) == set()
+    assert await state.deck(epoch) == [card for card in cards if card != "1"]
+    assert await state.mark_shown(epoch, {}, ["1"]) == set()
+    assert (await state.open_page(epoch, ["u"], 1)).cards == ["1"]
 
 
 async def test_a_compaction_loses_no_code_that_was_appended_meanwhile(state: RedisState, epoch: int) -> None:

@@ -5,6 +5,7 @@ Under load they happen by themselves (test_cleanup_under_load.py), but not every
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from recommendations.impressions import ImpressionRecorder
 from recommendations.recommender import Recommender
 from recsys.catalogue import Catalogue
 from recsys.contract import AddItems
+from recsys.ranking.choose import EXPLORE
 from recsys.ranking.profiles import Ranking
 from recsys.settings import Settings
 from recsys.stores.connect import open_state
@@ -210,3 +212,17 @@ async def test_the_deck_runs_out(recommender: Recommender, store: Interrupted) -
     await recommender.add_items(AddItems(item_ids=ids("item", 100)))
     for n in range(60):
         assert len(set(await listed(recommender, f"user-{n}"))) == 10
+
+
+async def test_lists_take_from_the_deck_only_what_they_show(recommender: Recommender, store: Interrupted) -> None:
+    await recommender.add_items(AddItems(item_ids=ids("item", 100)))
+    epoch = await store.state.current()
+    before = await store.state.deck(epoch)
+    answers = await asyncio.gather(*(recommender.recommend(f"user-{n}", 5) for n in range(3)))
+    told = [pair for answer in answers for pair in zip(answer.ids_json, answer.sources, strict=True)]
+    shown = {item.decode().strip('"'): source for item, source in told}
+    after = await store.state.deck(epoch)
+    gone = set(before).difference(after)
+    assert 5 < len(gone) < 20
+    assert {item for item, source in shown.items() if source == EXPLORE} <= gone <= shown.keys()
+    assert after == [card for card in before if card not in gone]

@@ -32,7 +32,6 @@ class Call:
     k: int
     seed: int
     explore_share: float
-    blend: float
     config: ChooseConfig
 
     @property
@@ -50,7 +49,7 @@ class Call:
     def run(self) -> Choice:
         genres = np.array(self.genres, dtype=bool).reshape(len(self.mean), -1 if self.mean else 0)
         loadings = rng(self.seed).normal(size=(len(self.mean), 2)).astype(np.float32)
-        known = {"loadings": loadings, "genre_variance": 0.5, "blend": self.blend, "explore_share": self.explore_share}
+        known = {"loadings": loadings, "genre_variance": 0.5, "explore_share": self.explore_share}
         view = view_of(self.mean, genres, 0.1, self.config, **known)
         return choose(view, user_of(*self.history), self.k, self.cards, rng(self.seed), self.config)
 
@@ -68,7 +67,6 @@ def calls(draw: st.DrawFn) -> Call:
         k=draw(st.integers(0, 14)),
         seed=draw(st.integers(0, 2**32)),
         explore_share=draw(st.sampled_from([0.0, 0.1, 0.25, 0.3, 1.0])),
-        blend=draw(st.sampled_from([0.0, 0.4, 1.0])),
         config=draw(st.sampled_from([DEFAULT, TINY, UNIFORM])),
     )
 
@@ -207,7 +205,7 @@ def test_reactions_move_the_list_towards_liked_genres(
     reactions: list[tuple[int, int]], least: int, most: int, seed: int
 ) -> None:
     alternating = np.tile([[True, False], [False, True]], (200, 1))
-    view = view_of(np.full(400, 0.1), alternating, sd=0.005)
+    view = view_of(np.full(400, 0.1), alternating, sd=0.005, genre_variance=0.5, dislike_worth=-0.1)
     positions = choose(view, user_of(*reactions), 10, [], rng(seed)).positions
     assert least <= sum(position % 2 == 0 for position in positions) <= most
 
@@ -218,11 +216,12 @@ def test_a_liked_genre_is_found_beyond_the_pool() -> None:
     mean = np.where(genres[:, 1], 0.2, 0.3)
     likes = [(999 - n, LIKE) for n in range(5)]
     config = replace(DEFAULT, diversity=0.0)
-    assert min(choose(view_of(mean, genres), user_of(*likes), 10, [], rng(), config).positions) >= 900
+    view = view_of(mean, genres, genre_variance=0.5)
+    assert min(choose(view, user_of(*likes), 10, [], rng(), config).positions) >= 900
 
 
 def test_nothing_given_is_changed() -> None:
-    known: dict[str, Any] = {"loadings": np.ones((300, 2), np.float32), "blend": 0.5, "explore_share": 0.3}
+    known: dict[str, Any] = {"loadings": np.ones((300, 2), np.float32), "explore_share": 0.3}
     view, cards = view_of(np.full(300, 0.1), np.ones((300, 1)), sd=0.1, **known), [3, 4, 5]
     user = user_of((1, LIKE), (2, DISLIKE))
     arrays: list[NDArray[Any]] = [view.order, user.indices, user.marks]
@@ -250,17 +249,27 @@ def test_features_are_genres_by_their_deviation_then_loadings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("k", "share", "cards"), [(10, 0.0, 0), (10, 0.25, 13), (10, 0.3, 13), (3, 0.1, 7), (0, 0.5, 0)]
+    ("lists", "share", "cards"),
+    [
+        ([10], 0.0, 0),
+        ([10], 0.25, 63),
+        ([10], 0.3, 63),
+        ([3], 0.1, 61),
+        ([0], 0.5, 0),
+        ([], 0.5, 0),
+        ([10, 3], 0.3, 64),
+    ],
 )
-def test_several_cards_are_offered_for_each_explore_place(k: int, share: float, cards: int) -> None:
-    assert falling(50, share).cards(k) == cards
+def test_sixty_cards_are_offered_beyond_the_explore_places(lists: list[int], share: float, cards: int) -> None:
+    """And for several lists, one after the other, no more than these."""
+    assert falling(50, share).cards(lists) == cards
 
 
 def test_of_the_cards_those_that_suit_the_user_fill_the_places() -> None:
     """Even items are of one genre, odd ones of the other; the user liked an even one."""
     genres = np.eye(2, dtype=bool)[np.arange(60) % 2]
-    view = view_of(np.linspace(0.9, 0.01, 60), genres, explore_share=0.3)
-    fan = user_of((2, SHOWN), (2, LIKE))
+    view = view_of(np.linspace(0.9, 0.01, 60), genres, explore_share=0.3, genre_variance=0.5)
+    fan = user_of((1, SHOWN), (2, SHOWN), (2, LIKE))
     cards = [41, 43, 40, 45, 44, 47, 46, 48]
     assert choose(view, fan, 10, cards, rng()).positions[-3:] == [40, 44, 46]
     assert choose(view, NOBODY, 10, cards, rng()).positions[-3:] == [41, 43, 40]

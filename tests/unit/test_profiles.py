@@ -40,9 +40,8 @@ def next_list(chosen: Ranking, user: UserState, seed: int = 0, impressions: Floa
         np.argsort(-posterior.mean, kind="stable"),
         GENRES,
         chosen.choose,
-        loadings=LOADINGS,
+        loadings=LOADINGS * chosen.factors,
         genre_variance=0.5,
-        blend=0.5 if chosen.factors else 0.0,
         explore_share=explore_share(impressions, chosen.explore),
     )
     cards = deck(posterior, impressions, 1_000, 20, rng, chosen.explore).tolist()
@@ -89,7 +88,7 @@ def test_an_unknown_component_is_refused_with_the_choices(without: str) -> None:
 
 def test_several_components_are_left_out_together() -> None:
     chosen = ranking("balanced", " noise, taste ,,factors,")
-    config = replace(Ranking().choose, noise=0.0, taste=0.0)
+    config = replace(Ranking().choose, noise=0.0, taste=False)
     assert chosen == Ranking(choose=config, factors=False)
 
 
@@ -192,10 +191,8 @@ def test_without_noise_and_cards_lists_do_not_depend_on_chance() -> None:
     assert (len(calm), len(lively)) == (1, 5)
 
 
-@pytest.mark.parametrize(
-    ("without", "personal"), [("", True), ("taste", True), ("factors", True), ("taste,factors", False)]
-)
-def test_lists_are_personal_by_taste_and_by_factors(without: str, personal: bool) -> None:
+@pytest.mark.parametrize(("without", "personal"), [("", True), ("factors", True), ("taste", False)])
+def test_lists_are_personal_unless_taste_is_left_out(without: str, personal: bool) -> None:
     chosen = ranking("balanced", f"explore,noise,diversity,{without}")
     assert (next_list(chosen, user_who(LIKE)) != next_list(chosen, user_who(SHOWN))) == personal
 

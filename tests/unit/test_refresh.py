@@ -223,7 +223,6 @@ def test_baselines_explore_nothing(profile: str) -> None:
     snapshot = Snapshot.take(1, catalogue_of(*["a"] * 6), Counts(7.0), ranking=ranking(profile))
     refreshed = compute(snapshot, 0)
     assert refreshed.artifacts.explore_share == 0
-    assert refreshed.artifacts.blend == 0
 
 
 def test_taste_is_learned_from_answered_slates_alone() -> None:
@@ -259,6 +258,6 @@ def test_a_model_that_has_learned_gives_another_version() -> None:
     taste = TasteModel.untrained(300)
     versions = {
         Snapshot.take(1, catalogue, counts, model).version(0)
-        for model in (None, replace(taste, loadings=taste.loadings + 1), replace(taste, agreement=1.0))
+        for model in (None, replace(taste, loadings=taste.loadings + 1), replace(taste, genre_variance=1.0))
     }
     assert len(versions) == 3

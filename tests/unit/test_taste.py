@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.ranking.posterior import Doubles, Floats
-from recsys.ranking.taste import DEFAULT, RATES, Lessons, TasteModel, features, fold_in, learn
+from recsys.ranking.taste import DEFAULT, RATES, Chosen, Lessons, TasteModel, features, fold_in, learn, worth
+from recsys.user_state import DISLIKE, LIKE, SHOWN
 
 FAST = settings(deadline=None, max_examples=50)
 ITEMS, USERS, PLACES = 40, 120, 10
@@ -50,72 +52,103 @@ def first_fit(lessons: Lessons, unit: Floats = NO_GENRES) -> TasteModel:
     return learn(TasteModel.untrained(ITEMS), lessons, AVERAGE, unit, rng())
 
 
-def naive_taste(x: Doubles, rates: list[float], outcome: list[float]) -> Doubles:
+def folded(x: Floats, rates: Floats, outcome: Floats) -> Floats:
+    """The taste of one who made a single choice."""
+    return fold_in(x.shape[1], Chosen(x, rates, outcome))
+
+
+def naive_taste(d: int, choices: Sequence[Chosen]) -> Doubles:
     """The normal equations, added up item by item: as many reactions as there were, spread by the rates alone."""
-    d = x.shape[1]
-    cut = [min(max(rate, RATES[0]), RATES[1]) for rate in rates]
-    expected = [sum(outcome) * rate / sum(cut) for rate in cut]
-    mean = sum((share * row for share, row in zip(expected, x, strict=True)), np.zeros(d)) / max(sum(outcome), 1e-9)
     precision, error = np.eye(d), np.zeros(d)
-    for row, share, came in zip(x, expected, outcome, strict=True):
-        error += (came - share) * row
-        precision += share * np.outer(row - mean, row - mean)
+    for x, rates, outcome in ((c.x.astype(np.float64), c.rates.tolist(), c.outcome.tolist()) for c in choices):
+        cut = [min(max(rate, RATES[0]), RATES[1]) for rate in rates]
+        shares = [rate / sum(cut) for rate in cut]
+        mean = sum((share * row for share, row in zip(shares, x, strict=True)), np.zeros(d))
+        for row, share, came in zip(x, shares, outcome, strict=True):
+            expected = share * max(sum(outcome), 0)
+            error += (came - share * sum(outcome)) * row
+            precision += expected * np.outer(row - mean, row - mean)
     taste: Doubles = np.linalg.solve(precision, error)
     return taste
 
 
+def choice_of(m: int, d: int, chance: np.random.Generator) -> Chosen:
+    return Chosen(
+        chance.normal(size=(m, d)).astype(np.float32),
+        chance.choice([0.0, 0.001, 0.02, 0.3, 0.9, 1.0], m).astype(np.float32),
+        chance.choice([-0.1, 0.0, 0.5, 1.0], m).astype(np.float32),
+    )
+
+
 @FAST
-@given(st.integers(0, 12), st.integers(1, 5), st.integers(0, 2**32))
-def test_a_taste_solves_the_normal_equations(m: int, d: int, seed: int) -> None:
+@given(st.lists(st.integers(0, 12), max_size=3), st.integers(1, 5), st.integers(0, 2**32))
+def test_a_taste_solves_the_normal_equations(sizes: list[int], d: int, seed: int) -> None:
     chance = rng(seed)
-    x = chance.normal(size=(m, d)).astype(np.float32)
-    rates = chance.choice([0.0, 0.001, 0.02, 0.3, 0.9, 1.0], m).astype(np.float32)
-    outcome = chance.choice([0.0, 0.5, 1.0], m).astype(np.float32)
-    expected = naive_taste(x.astype(np.float64), rates.tolist(), outcome.tolist())
+    choices = [choice_of(m, d, chance) for m in sizes]
+    expected = naive_taste(d, choices)
     scale = 1 + float(np.abs(expected).max())
-    assert np.abs(fold_in(x, rates, outcome) - expected).max() < 1e-3 * scale
+    assert np.abs(fold_in(d, *choices) - expected).max() < 1e-3 * scale
 
 
-@pytest.mark.parametrize("d", [1, 2, 6])
+@pytest.mark.parametrize("d", [0, 1, 2, 6])
 def test_one_who_was_shown_nothing_has_no_taste(d: int) -> None:
     nothing = np.zeros(0, np.float32)
-    assert fold_in(np.zeros((0, d), np.float32), nothing, nothing).tolist() == [0.0] * d
+    assert fold_in(d).tolist() == [0.0] * d
+    assert folded(np.zeros((0, d), np.float32), nothing, nothing).tolist() == [0.0] * d
 
 
 def test_one_who_does_as_everybody_has_no_taste() -> None:
     x, rates = rng().normal(size=(20, 4)).astype(np.float32), np.linspace(0.1, 0.8, 20, dtype=np.float32)
-    assert fold_in(x, rates, rates) == pytest.approx(np.zeros(4), abs=1e-6)
+    assert folded(x, rates, rates) == pytest.approx(np.zeros(4), abs=1e-6)
 
 
 def test_much_evidence_gives_the_relative_difference_of_the_rates() -> None:
     """Half of 10,000 items of a kind are liked, a fifth of as many others, and all alike by everybody else."""
     x, rates = np.tile(np.array([[1, 2], [1, 0]], np.float32), (10_000, 1)), np.full(20_000, 0.2, np.float32)
     outcome = np.where(x[:, 1] > 0, np.arange(20_000) % 4 == 0, np.arange(20_000) % 10 == 1).astype(np.float32)
-    assert 2 * fold_in(x, rates, outcome)[1] == pytest.approx((0.5 - 0.2) / 0.35, rel=0.01)
+    assert 2 * folded(x, rates, outcome)[1] == pytest.approx((0.5 - 0.2) / 0.35, rel=0.01)
 
 
 def test_little_evidence_is_shrunk() -> None:
     """One like of two items of equal rate: the error times the distance from the mean, over 1 plus the variance."""
     x, liked = np.array([[1], [0]], np.float32), np.array([1, 0], np.float32)
-    assert fold_in(x, np.full(2, 0.2, np.float32), liked) == pytest.approx([0.5 / (1 + 0.25)])
+    assert folded(x, np.full(2, 0.2, np.float32), liked) == pytest.approx([0.5 / (1 + 0.25)])
 
 
 def test_a_like_says_nothing_where_there_was_no_choice() -> None:
     one, rate, liked = np.ones((1, 2), np.float32), np.array([0.2], np.float32), np.ones(1, np.float32)
-    assert fold_in(one, rate, liked).tolist() == [0, 0]
+    assert folded(one, rate, liked).tolist() == [0, 0]
+
+
+def test_each_choice_is_seen_beside_its_own_items_only() -> None:
+    """The only item of one list, liked, says nothing; what another list holds does not change that."""
+    x, rate, liked = np.eye(2, dtype=np.float32), np.full(2, 0.2, np.float32), np.ones(2, np.float32)
+    apart = [Chosen(x[item : item + 1], rate[:1], liked[:1]) for item in range(2)]
+    assert fold_in(2, *apart).tolist() == [0, 0]
 
 
 def test_liking_all_kinds_alike_says_nothing_beside_liking_one() -> None:
     x, rates = features(np.tile(np.eye(2, dtype=np.float32), (10, 1)), 1.0, NO_LOADINGS), np.full(20, 0.1, np.float32)
-    all_alike, one_kind = fold_in(x, rates, np.ones(20, np.float32)), fold_in(x, rates, x[:, 1])
-    assert all_alike == pytest.approx([0, 0], abs=1e-6)
+    all_alike, one_kind = folded(x, rates, np.ones(20, np.float32)), folded(x, rates, x[:, 1])
+    assert all_alike == pytest.approx([0, 0], abs=1e-5)
     assert one_kind[1] - one_kind[0] > 1
 
 
 def test_how_rare_all_the_shown_items_are_does_not_matter() -> None:
     x, rates = rng().normal(size=(20, 4)).astype(np.float32), np.linspace(0.1, 0.8, 20, dtype=np.float32)
     outcome = (np.arange(20) % 3 == 0).astype(np.float32)
-    assert fold_in(x, rates / 10, outcome) == pytest.approx(fold_in(x, rates, outcome), rel=1e-4)
+    assert folded(x, rates / 10, outcome) == pytest.approx(folded(x, rates, outcome), rel=1e-4)
+
+
+def test_what_is_worth_less_than_nothing_speaks_against_its_kind() -> None:
+    x, rates = np.eye(2, dtype=np.float32), np.full(2, 0.2, np.float32)
+    assert folded(x, rates, np.array([-1, 0], np.float32)) == pytest.approx([-0.5, 0.5])
+
+
+def test_a_dislike_speaks_against_its_kind_until_something_is_learned() -> None:
+    marks = np.array([SHOWN, LIKE, DISLIKE])
+    worths = [worth(marks, model.dislike_worth) for model in (TasteModel.untrained(ITEMS), first_fit(lessons_of(3)))]
+    assert [of.tolist() for of in worths] == [pytest.approx([0, 1, -0.1]), [0, 1, 0.5]]
 
 
 def test_features_are_genres_by_their_deviation_then_loadings() -> None:
@@ -149,14 +182,14 @@ def test_few_users_teach_nothing(users: int, trained: bool) -> None:
 
 def test_just_enough_users_teach() -> None:
     model = first_fit(lessons_of(3, users=DEFAULT.least_users))
-    assert model.trained
+    assert model.newest == 3 * DEFAULT.least_users - 1
     assert np.any(model.loadings != 0)
 
 
 def kind_lift(model: TasteModel, unit: Floats, liked: int) -> tuple[float, float]:
     """Mean lift of the other items of the kind and of items of another kind, for a user who liked this one of all."""
     x = features(unit, model.genre_variance, model.loadings)
-    lift = x @ fold_in(x, AVERAGE, (np.arange(ITEMS) == liked).astype(np.float32))
+    lift = x @ folded(x, AVERAGE, (np.arange(ITEMS) == liked).astype(np.float32))
     same = (KINDS[liked] == KINDS) & (np.arange(ITEMS) != liked)
     return float(lift[same].mean()), float(lift[KINDS[liked] != KINDS].mean())
 
@@ -173,105 +206,26 @@ def test_noise_teaches_no_kinds() -> None:
     assert abs(same - other) < 0.2
 
 
-def blends(lessons: Lessons, fits: int) -> list[float]:
-    """After each fit, to one more slate of every user."""
-    model, found = TasteModel.untrained(ITEMS), []
-    for fit in range(1, fits + 1):
-        model = learn(model, rows(lessons, slice(fit * USERS * PLACES)), AVERAGE, NO_GENRES, rng(fit))
-        found.append(model.blend())
-    return found
-
-
-def test_where_predictions_hold_the_model_is_followed_more_and_more() -> None:
-    found = blends(lessons_of(7), 7)
-    assert found[0] == 0
-    assert found[-1] > 0.75
-    assert found[-1] >= found[1]
-
-
-def test_on_noise_the_model_is_not_followed() -> None:
-    assert max(blends(pure_noise(7), 7)) < 0.25
-
-
 def test_that_some_react_more_than_others_is_no_taste() -> None:
     """Half of the users like two in five of whatever they are shown, half hardly anything."""
     lessons = pure_noise(7)
     liked = rng(2).random(len(lessons.item)) < np.where(lessons.user % 2, 0.4, 0.02)
     lessons = replace(lessons, outcome=liked.astype(np.uint8))
-    assert max(blends(lessons, 7)) < 0.25
     same, other = kind_lift(first_fit(lessons), NO_GENRES, 0)
     assert abs(same) + abs(other) < 0.3
 
 
-@pytest.mark.parametrize(
-    ("agreement", "power", "blend"), [(0, 0, 0.0), (20, 20, 0.5), (980, 980, 0.98), (-5, 10, 0.0), (500, 100, 1.0)]
-)
-def test_the_blend_is_the_slope_shrunk_by_doubt(agreement: float, power: float, blend: float) -> None:
-    model = replace(TasteModel.untrained(3), agreement=agreement, power=power)
-    assert model.blend(replace(DEFAULT, doubt=20.0)) == pytest.approx(blend)
-
-
-def naive_judgement(model: TasteModel, lessons: Lessons, unit: Floats) -> tuple[float, float]:
-    """Agreement and power of the newest slate of every user, where the model has not judged it yet."""
-    x = features(unit, model.genre_variance, model.loadings)
-    agreement = power = 0.0
-    for user in range(USERS):
-        own = lessons.user == user
-        newest = own & (lessons.slate == lessons.slate[own].max())
-        earlier = own & ~newest
-        if lessons.slate[newest][0] <= model.judged:
-            continue
-        items = lessons.item[earlier]
-        taste = fold_in(x[items], AVERAGE[items], lessons.outcome[earlier])
-        shown, liked = lessons.item[newest], lessons.outcome[newest] == 1
-        predicted, chances = x[shown] @ taste, AVERAGE[shown] / AVERAGE[shown].sum()
-        for lift, like, chance in zip(predicted, liked, chances, strict=True):
-            beside = float(lift - chances @ predicted)
-            agreement += beside * like
-            power += beside**2 * float(chance) * liked.sum()
-    return agreement, power
-
-
-@pytest.mark.parametrize("unit", [NO_GENRES, GENRES], ids=["loadings", "genres"])
-def test_new_slates_are_predicted_from_earlier_ones_of_the_user(unit: Floats) -> None:
-    """The third lesson has a new slate of only half of the users."""
-    lessons = lessons_of(4)
-    model = first_fit(rows(lessons, slice(2 * USERS * PLACES)), unit)
-    for before, new in ((2 * USERS, USERS), (3 * USERS, USERS // 2)):
-        part = rows(lessons, slice((before + new) * PLACES))
-        agreement, power = naive_judgement(model, part, unit)
-        learned = learn(model, part, AVERAGE, unit, rng())
-        kept = DEFAULT.memory ** (new / 100)
-        assert power > 0
-        assert learned.agreement == pytest.approx(kept * model.agreement + agreement, rel=1e-3, abs=1e-3)
-        assert learned.power == pytest.approx(kept * model.power + power, rel=1e-3)
-        assert learned.judged == part.slate[-1]
-        model = learned
-
-
-def test_a_slate_is_judged_once() -> None:
-    lessons = lessons_of(3)
-    model = learn(first_fit(rows(lessons, slice(2 * USERS * PLACES))), lessons, AVERAGE, NO_GENRES, rng())
-    assert model.power > 0
-    assert learn(model, lessons, AVERAGE, NO_GENRES, rng()) is model
-
-
-def test_how_often_it_learns_does_not_matter_for_how_far_it_is_followed() -> None:
-    """Where visitors are few, most fits see one new slate; that is no reason to forget what the others told."""
-    lessons, round_rows = lessons_of(4), USERS * PLACES
-    model = first_fit(rows(lessons, slice(2 * round_rows)))
-    at_once = often = learn(model, rows(lessons, slice(3 * round_rows)), AVERAGE, NO_GENRES, rng())
-    at_once = learn(at_once, lessons, AVERAGE, NO_GENRES, rng())
-    for end in range(3 * round_rows, 4 * round_rows + 1, 4 * PLACES):
-        often = learn(often, rows(lessons, slice(end)), AVERAGE, NO_GENRES, rng())
-    assert often.power == pytest.approx(at_once.power, rel=0.1)
-    assert often.blend() == pytest.approx(at_once.blend(), abs=0.05)
+@pytest.mark.parametrize("slates", [2, 3])
+def test_what_it_knows_already_teaches_nothing(slates: int) -> None:
+    model = first_fit(lessons_of(3))
+    assert learn(model, lessons_of(slates), AVERAGE, NO_GENRES, rng()) is model
+    assert learn(model, lessons_of(4), AVERAGE, NO_GENRES, rng()) is not model
 
 
 def test_a_fit_goes_on_from_the_last_one() -> None:
     """The generator is for the start only, and another round changes less than the start did."""
     lessons = lessons_of(5)
-    model = first_fit(lessons)
+    model = first_fit(lessons_of(4))
     one, other = (learn(model, lessons, AVERAGE, NO_GENRES, rng(seed)) for seed in (1, 2))
     assert np.array_equal(one.loadings, other.loadings)
     assert np.linalg.norm(one.loadings - model.loadings) < 0.5 * np.linalg.norm(model.loadings)
@@ -306,7 +260,7 @@ def test_a_grown_catalogue_keeps_what_was_learned() -> None:
 def test_an_untrained_model_says_nothing() -> None:
     model = TasteModel.untrained(7, replace(DEFAULT, factors=3, genre_variance=0.4))
     assert np.array_equal(model.loadings, np.zeros((7, 3)))
-    assert (model.genre_variance, model.trained, model.blend()) == (0.4, False, 0)
+    assert (model.genre_variance, model.newest) == (0.4, -1)
 
 
 def test_genres_vary_as_much_as_tastes_for_them_do() -> None:
@@ -326,12 +280,6 @@ def test_a_catalogue_without_genres_has_loadings() -> None:
     unit = np.zeros((ITEMS, 0), np.float32)
     same, other = kind_lift(first_fit(lessons_of(6), unit), unit, 0)
     assert same > other + 0.4
-
-
-def test_users_with_one_slate_each_say_nothing_of_the_model() -> None:
-    lessons = lessons_of(1)
-    model = learn(first_fit(lessons), replace(lessons, slate=lessons.slate + USERS), AVERAGE, NO_GENRES, rng())
-    assert (model.agreement, model.power) == (0, 0)
 
 
 def test_users_with_one_reaction_each_teach_nothing() -> None:
@@ -362,7 +310,6 @@ def test_rates_at_their_bounds_are_fine() -> None:
     for slates in (2, 3):
         model = learn(model, lessons_of(slates), rates, GENRES, rng())
     assert np.all(np.isfinite(model.loadings))
-    assert 0 <= model.blend() <= 1
 
 
 def test_nothing_given_is_changed() -> None:
