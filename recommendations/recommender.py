@@ -94,8 +94,8 @@ class Recommender:
             choices[number] = self._choose(known, request.user_id, request.k, codes[request.user_id], hand)
             codes[request.user_id] += encode(choices[number].positions, SHOWN)
         shown = {user: (len(before[user]), codes[user][len(before[user]) :]) for user in users}
-        new = {user: codes for user, codes in shown.items() if codes[1]}
-        moved = await self._store.mark_shown(known.epoch, new, list(hand))
+        shown = {user: marks for user, marks in shown.items() if marks[1]}
+        moved = await self._store.mark_shown(known.epoch, shown, list(hand))
         self._compact_large(known, {user: code for user, code in codes.items() if user not in moved})
         return {
             number: self._answer(known, request.user_id, choices[number])
@@ -107,7 +107,7 @@ class Recommender:
         """A page, and what is known of its epoch with at least its catalogue."""
         while True:
             known = self._known
-            page = await self._store.open_page(known.epoch, users, max(cards, 0))
+            page = await self._store.open_page(known.epoch, users, cards)
             if page.epoch != known.epoch:
                 await self.begin(page.epoch)
             elif page.catalogue_chunks > known.catalogue.chunks:
@@ -125,7 +125,8 @@ class Recommender:
         cards = [known.catalogue.index[card] for card in offered]
         with CHOICE_S.time():
             choice = choose(known.view, UserState(codes), k, cards, rng, self._ranking.choose)
-        hand.take_back([card for card, p in zip(offered, cards, strict=True) if p not in choice.positions])
+        played = set(choice.positions)
+        hand.take_back([card for card, p in zip(offered, cards, strict=True) if p not in played])
         return choice
 
     def _answer(self, known: Knowledge, user_id: str, choice: Choice) -> Answer:

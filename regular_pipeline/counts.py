@@ -45,12 +45,16 @@ class Counts:
             self._sums = np.pad(self._sums, ((0, 0), (0, missing)))
 
     def add(self, rows: pl.DataFrame) -> None:
-        """Rows of the event log that follow those already added. Rows of unknown items only advance ``rows``."""
+        """Rows of the event log that follow those already added. Those of unknown items may only answer a slate."""
         self.rows += rows.height
         answered = self.slates.add(rows)
         known = rows.filter(pl.col("item_index") >= 0)
-        if known.height == 0:
-            return
+        if known.height:
+            self._count(known)
+        if len(answered.index):
+            np.add.at(self._sums[-1], answered.index, self._weights(answered.received_at))
+
+    def _count(self, known: pl.DataFrame) -> None:
         index = known["item_index"].to_numpy()
         self.resize(int(index.max()) + 1)
         received = known["received_at"].to_numpy()
@@ -66,8 +70,6 @@ class Counts:
         for row, kind in enumerate(KINDS[:-1]):
             chosen = (known["kind"] == kind).to_numpy()
             np.add.at(self._sums[row], index[chosen], weights[chosen])
-        if len(answered.index):
-            np.add.at(self._sums[-1], answered.index, self._weights(answered.received_at))
 
     def _weights(self, received: NDArray[np.float64]) -> NDArray[np.float64]:
         assert self.origin is not None

@@ -78,6 +78,13 @@ def test_counts_equal_a_sum_over_all_rows(rescale_at: int, rows: list[Row], half
         assert values == pytest.approx(expected, rel=1e-5, abs=1e-30)
 
 
+def test_a_row_of_an_unknown_item_may_answer_a_slate() -> None:
+    """The early like counts as soon as the slate is whole: at the row that follows it, whatever that is."""
+    rows: list[Row] = [("like", 0, START), ("impression", 0, START), ("impression", 1, START), ("like", -1, START)]
+    *_, answered = counts_of(rows[:3], rows[3:]).decayed()
+    assert answered.tolist() == [1, 1, 0, 0]
+
+
 @OFTEN
 @FAST
 @given(ROWS, HALF_LIVES, st.data())
