@@ -13,6 +13,7 @@ from recsys.ranking.choose import View
 from recsys.ranking.exploration import explore_share
 from recsys.ranking.posterior import Floats, like_rates, of_new_items
 from recsys.ranking.profiles import Ranking
+from recsys.ranking.taste import TasteModel
 from recsys.user_state import Indices
 
 
@@ -60,8 +61,18 @@ def build_view(catalogue: Catalogue, artifacts: Artifacts | None, ranking: Ranki
     if artifacts is None:
         nothing = np.zeros(n, np.float32)
         prior = like_rates(nothing, nothing, nothing, genres, ranking.posterior)
-        share = explore_share(nothing, ranking.explore)
-        return View.of(prior.mean, prior.sd, _order(prior.mean), genres, ranking.choose, explore_share=share)
+        taste = TasteModel.untrained(n, ranking.taste)
+        return View.of(
+            prior.mean,
+            prior.sd,
+            _order(prior.mean),
+            genres,
+            ranking.choose,
+            loadings=taste.loadings,
+            genre_variance=taste.genre_variance,
+            dislike_worth=taste.dislike_worth,
+            explore_share=explore_share(nothing, ranking.explore),
+        )
     # Genres that are newer than the artifacts say nothing yet.
     new = genres[len(artifacts.mean) :, : len(artifacts.genre_rate)]
     mean = np.append(artifacts.mean, of_new_items(new, artifacts.genre_rate, artifacts.base_rate))
