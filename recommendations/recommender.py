@@ -19,7 +19,7 @@ from recsys.contract import AddItems
 from recsys.ranking.choose import Choice, choose
 from recsys.ranking.exploration import Hand
 from recsys.ranking.profiles import Ranking
-from recsys.stores.ports import EpochOver, Page, StoreError, StoreUnavailable
+from recsys.stores.ports import EpochOver, Page, StoreError, StoreUnavailable, UsedCards
 from recsys.stores.redis_state import RedisState
 from recsys.user_state import SHOWN, UserState, compacted, encode
 
@@ -95,7 +95,10 @@ class Recommender:
             codes[request.user_id] += encode(choices[number].positions, SHOWN)
         shown = {user: (len(before[user]), codes[user][len(before[user]) :]) for user in users}
         shown = {user: marks for user, marks in shown.items() if marks[1]}
-        moved = await self._store.mark_shown(known.epoch, shown, list(hand))
+        unplayed = list(hand)
+        played = set(page.cards).difference(unplayed)
+        cards = UsedCards(page.deal, sorted(played), unplayed)
+        moved = await self._store.mark_shown(known.epoch, shown, cards)
         self._compact_large(known, {user: code for user, code in codes.items() if user not in moved})
         return {
             number: self._answer(known, request.user_id, choices[number])

@@ -49,7 +49,6 @@ class EpochWork:
         self.vector_dimensions = 0
         self.rates: Floats | None = None  # like rates of the last refresh
         self.taste: TasteModel | None = None  # what was learned so far; after a restart it is learned anew
-        self.deck: set[str] = set()  # the cards of the deck when it was made last
 
     def sources(self) -> Sources:
         """What artifacts are made of: as long as this is the same, so are they."""

@@ -178,15 +178,12 @@ async def fill_deck(
 ) -> None:
     """Deal anew by what is known now. An empty deck is no harm: its places go to ranked items.
 
-    Cards that were dealt since the last time are on their way to somebody, so they are left out once.
+    Cards that were played since the last time are on their way to somebody, so they are left out once.
     """
-    dealt = work.deck.difference(await state.deck(work.epoch)) if work.deck else set()
-    size = deck_size(len(dealt))
+    played = await state.played(work.epoch)
     ids = work.catalogue.ids
-    cards = [ids[position] for position in refreshed.deck(snapshot, size + len(dealt), rng)]
-    cards = [card for card in cards if card not in dealt][:size]
+    cards = [ids[position] for position in refreshed.deck(snapshot, deck_size(played) + played, rng)]
     await state.deal(work.epoch, cards)
-    work.deck = set(cards)
 
 
 def _append(folder: PartFolder, rows: pl.DataFrame) -> pl.DataFrame:

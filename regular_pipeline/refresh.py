@@ -74,9 +74,9 @@ class Refreshed:
         return deck(self.posterior, self.impressions, snapshot.slates[0], size, rng, snapshot.ranking.explore)
 
 
-def deck_size(dealt: int) -> int:
-    """How many cards to deal if so many were dealt since the last time: the traffic may grow until the next."""
-    return max(LEAST_CARDS, 3 * dealt)
+def deck_size(played: int) -> int:
+    """How many cards to deal if so many were played since the last time: the traffic may grow until the next."""
+    return max(LEAST_CARDS, 3 * played)
 
 
 def compute(snapshot: Snapshot, seed: int) -> Refreshed:

@@ -98,7 +98,20 @@ class Page:
     catalogue_chunks: int
     artifacts_version: str
     codes: list[bytes]  # one per user asked for; b"" for a user nobody has seen
-    cards: list[str]  # item ids dealt from the exploration deck; nobody else gets them in this pass
+    cards: list[str]  # item ids taken from the exploration deck; nobody else gets them until it is dealt anew
+    deal: int  # how often it was dealt before
+
+
+@dataclass(frozen=True)
+class UsedCards:
+    """What became of the cards of a page."""
+
+    deal: int
+    played: Sequence[str]
+    unplayed: Sequence[str]
+
+
+NO_CARDS: Final = UsedCards(0, (), ())
 
 
 class ServingStore(Protocol):
@@ -108,11 +121,11 @@ class ServingStore(Protocol):
         """One round trip. If ``Page.epoch`` is not ``epoch``, codes and cards are void."""
 
     async def mark_shown(
-        self, epoch: int, codes: Mapping[str, tuple[int, bytes]], unplayed: Sequence[str] = ()
+        self, epoch: int, codes: Mapping[str, tuple[int, bytes]], cards: UsedCards = NO_CARDS
     ) -> set[str]:
         """Append to each user's codes the new ones, unless their length is no longer the one given.
 
-        The ``unplayed`` cards go back on top of the deck, in this order.
+        The unplayed cards go back on top of the deck, in this order, unless it was dealt anew meanwhile.
         Returns the users to whom that happened: somebody else appended meanwhile. Raises EpochOver.
         """
 
@@ -133,10 +146,13 @@ class CatalogueStore(Protocol):
         """The chunks after the first ``chunks``; empty if there are none."""
 
     async def deck(self, epoch: int) -> list[str]:
-        """The cards that were not dealt yet, next first."""
+        """The cards that nobody has taken, next first."""
+
+    async def played(self, epoch: int) -> int:
+        """How many cards were played since the last deal."""
 
     async def deal(self, epoch: int, cards: Sequence[str]) -> None:
-        """Put these cards in place of the deck. Raises EpochOver."""
+        """Put these cards, but for those played since the last deal, in place of the deck. Raises EpochOver."""
 
 
 class Ledger(Protocol):

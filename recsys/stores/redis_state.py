@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from recsys.artifacts import Artifacts, pack, unpack
 from recsys.batching import Batcher
 from recsys.contract import CATALOGUE_CHUNK, ItemRecord
-from recsys.stores.ports import EpochOver, Page
+from recsys.stores.ports import NO_CARDS, EpochOver, Page, UsedCards
 from recsys.stores.redis_client import redis_errors
 
 log = structlog.get_logger()
@@ -27,10 +27,12 @@ log = structlog.get_logger()
 USERS: Final = "users"  # hash user_id → codes (see user_state)
 CATALOGUE: Final = "catalogue"  # list of JSON chunks of item records
 DECK: Final = "deck"  # list of item ids
+PLAYED: Final = "played"  # list of the item ids played since the deck was dealt
+DEALS: Final = "deals"  # how often it was dealt
 COUNTERS: Final = "counters"  # hash; "applied" is the number of log rows reflected
 ARTIFACTS: Final = "artifacts"  # hash: version, published_at, blob, vectors, digest of the vectors
 TOP: Final = "top"  # hash: "all" or "genre:<name>" → JSON list of item ids
-NAMES: Final = (USERS, CATALOGUE, DECK, COUNTERS, ARTIFACTS, TOP)
+NAMES: Final = (USERS, CATALOGUE, DECK, PLAYED, DEALS, COUNTERS, ARTIFACTS, TOP)
 APPLIED: Final = "applied"
 
 # A new Redis starts at the Unix second, so a lost one never gives the number of an archived log a second time.
@@ -54,11 +56,12 @@ redis.call('SET', KEYS[1], ARGV[1])
 
 _OPEN_PAGE = """
 local epoch = redis.call('GET', KEYS[1]) or (redis.call('SET', KEYS[1], ARGV[3]) and ARGV[3])
-if epoch ~= ARGV[1] then return {epoch, 0, '', {}, {}} end
+if epoch ~= ARGV[1] then return {epoch, 0, '', {}, {}, 0} end
 local codes, cards = {}, {}
 if #ARGV > 3 then codes = redis.call('HMGET', KEYS[2], unpack(ARGV, 4)) end
 if tonumber(ARGV[2]) > 0 then cards = redis.call('LPOP', KEYS[4], ARGV[2]) or {} end
-return {epoch, redis.call('LLEN', KEYS[3]), redis.call('HGET', KEYS[5], 'version') or '', codes, cards}
+local version, deal = redis.call('HGET', KEYS[5], 'version') or '', redis.call('GET', KEYS[6]) or 0
+return {epoch, redis.call('LLEN', KEYS[3]), version, codes, cards, deal}
 """
 
 _GUARD = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end\n"
@@ -70,12 +73,17 @@ end
 return 1
 """
 
-# The cards come before the users; ``unpack`` can take some thousand at once.
+# Unplayed cards, played cards, then users; ``unpack`` can take some thousand arguments at once.
 _MARK_SHOWN = (
     _GUARD
     + """
-local moved, users = {}, 3 + tonumber(ARGV[2])
-for i = 3, users - 1, 1000 do redis.call('LPUSH', KEYS[3], unpack(ARGV, i, math.min(i + 999, users - 1))) end
+local moved, played = {}, 5 + tonumber(ARGV[3])
+local users = played + tonumber(ARGV[4])
+local function push(command, key, first, last)
+  for i = first, last, 1000 do redis.call(command, key, unpack(ARGV, i, math.min(i + 999, last))) end
+end
+if (redis.call('GET', KEYS[5]) or '0') == ARGV[2] then push('LPUSH', KEYS[3], 5, played - 1) end
+push('RPUSH', KEYS[4], played, users - 1)
 for i = users, #ARGV, 3 do
   local codes = redis.call('HGET', KEYS[2], ARGV[i]) or ''
   if #codes == tonumber(ARGV[i + 1]) then redis.call('HSET', KEYS[2], ARGV[i], codes .. ARGV[i + 2])
@@ -116,7 +124,17 @@ return 1
 """
 )
 
-_DEAL = _GUARD + "redis.call('DEL', KEYS[2]) for i = 2, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[i]) end return 1"
+_DEAL = (
+    _GUARD
+    + """
+local played = {}
+for _, card in ipairs(redis.call('LRANGE', KEYS[3], 0, -1)) do played[card] = true end
+redis.call('DEL', KEYS[2], KEYS[3])
+redis.call('INCR', KEYS[4])
+for i = 2, #ARGV do if not played[ARGV[i]] then redis.call('RPUSH', KEYS[2], ARGV[i]) end end
+return 1
+"""
+)
 
 _PUBLISH = (
     _GUARD
@@ -182,25 +200,30 @@ class RedisState:
     # ServingStore
 
     async def open_page(self, epoch: int, users: Sequence[str], cards: int) -> Page:
-        names = (USERS, CATALOGUE, DECK, ARTIFACTS)
+        names = (USERS, CATALOGUE, DECK, ARTIFACTS, DEALS)
         now = int(time.time())
-        found, chunks, version, codes, dealt = await self._run(_OPEN_PAGE, epoch, names, epoch, cards, now, *users)
+        found, chunks, version, codes, cards_found, deal = await self._run(
+            _OPEN_PAGE, epoch, names, epoch, cards, now, *users
+        )
         return Page(
             epoch=int(found),
             catalogue_chunks=int(chunks),
             artifacts_version=version.decode(),
             codes=[code or b"" for code in codes],
-            cards=[card.decode() for card in dealt],
+            cards=[card.decode() for card in cards_found],
+            deal=int(deal),
         )
 
     async def mark_shown(
-        self, epoch: int, codes: Mapping[str, tuple[int, bytes]], unplayed: Sequence[str] = ()
+        self, epoch: int, codes: Mapping[str, tuple[int, bytes]], cards: UsedCards = NO_CARDS
     ) -> set[str]:
-        if not codes and not unplayed:
+        if not (codes or cards.played or cards.unplayed):
             return set()
         shown = [part for user, (length, new) in codes.items() for part in (user, length, new)]
-        args = (len(unplayed), *reversed(unplayed), *shown)
-        return {user.decode() for user in await self._write(_MARK_SHOWN, epoch, (USERS, DECK), *args)}
+        counts = (cards.deal, len(cards.unplayed), len(cards.played))
+        args = (*counts, *reversed(cards.unplayed), *cards.played, *shown)
+        names = (USERS, DECK, PLAYED, DEALS)
+        return {user.decode() for user in await self._write(_MARK_SHOWN, epoch, names, *args)}
 
     async def compact(self, epoch: int, user: str, old: bytes, new: bytes) -> None:
         await self._write(_COMPACT, epoch, (USERS,), user, old, new)
@@ -224,8 +247,12 @@ class RedisState:
             raw: list[bytes] = await self._client.lrange(self._key(epoch, DECK), 0, -1)  # type: ignore[assignment]
         return [card.decode() for card in raw]
 
+    async def played(self, epoch: int) -> int:
+        with redis_errors(self._url):
+            return int(await self._client.llen(self._key(epoch, PLAYED)))
+
     async def deal(self, epoch: int, cards: Sequence[str]) -> None:
-        await self._write(_DEAL, epoch, (DECK,), *cards)
+        await self._write(_DEAL, epoch, (DECK, PLAYED, DEALS), *cards)
 
     # Ledger
 

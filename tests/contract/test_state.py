@@ -15,7 +15,7 @@ from recsys.artifacts import Artifacts
 from recsys.contract import ItemRecord
 from recsys.settings import Settings
 from recsys.stores.connect import open_state
-from recsys.stores.ports import EpochOver, StoreMisconfigured, StoreUnavailable
+from recsys.stores.ports import EpochOver, StoreMisconfigured, StoreUnavailable, UsedCards
 from recsys.stores.redis_state import RedisState
 from tests.servers import RedisServer
 
@@ -147,11 +147,33 @@ async def test_cards_that_were_not_played_go_back_on_top_in_order(state: RedisSt
     cards = [str(n) for n in range(2_500)]
     await state.deal(epoch, cards)
     page = await state.open_page(epoch, [], 2_400)
-    unplayed = [card for card in page.cards if card != "1"]
-    assert await state.mark_shown(epoch, {"u": (0, b"1111")}, unplayed) == set()
-    assert await state.deck(epoch) == [card for card in cards if card != "1"]
-    assert await state.mark_shown(epoch, {}, ["1"]) == set()
-    assert (await state.open_page(epoch, ["u"], 1)).cards == ["1"]
+    rest = [card for card in cards if card != "1"]
+    used = UsedCards(page.deal, ["1"], [card for card in page.cards if card != "1"])
+    assert await state.mark_shown(epoch, {"u": (0, b"1111")}, used) == set()
+    assert (await state.deck(epoch), await state.played(epoch)) == (rest, 1)
+    page = await state.open_page(epoch, ["u"], 1)
+    assert page.codes == [b"1111"]
+    assert await state.mark_shown(epoch, {}, UsedCards(page.deal, [], page.cards)) == set()
+    assert await state.deck(epoch) == rest
+
+
+async def test_a_new_deck_leaves_out_what_was_played_since_the_last(state: RedisState, epoch: int) -> None:
+    await state.deal(epoch, ["a", "b", "c", "d"])
+    page = await state.open_page(epoch, [], 3)
+    await state.mark_shown(epoch, {}, UsedCards(page.deal, ["b"], ["a", "c"]))
+    await state.deal(epoch, ["a", "b", "c", "e"])
+    assert (await state.deck(epoch), await state.played(epoch)) == (["a", "c", "e"], 0)
+    await state.deal(epoch, ["a", "b"])
+    assert await state.deck(epoch) == ["a", "b"]
+
+
+async def test_cards_of_an_earlier_deck_do_not_come_back(state: RedisState, epoch: int) -> None:
+    """The new one holds them already, unless they are no longer worth it."""
+    await state.deal(epoch, ["a", "b", "c"])
+    page = await state.open_page(epoch, [], 3)
+    await state.deal(epoch, ["c", "a"])
+    await state.mark_shown(epoch, {}, UsedCards(page.deal, ["c"], ["a", "b"]))
+    assert (await state.deck(epoch), await state.played(epoch)) == (["c", "a"], 1)
 
 
 async def test_a_compaction_loses_no_code_that_was_appended_meanwhile(state: RedisState, epoch: int) -> None:
