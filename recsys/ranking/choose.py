@@ -131,9 +131,9 @@ def _taste_of(view: View, user: UserState) -> Floats:
     return fold_in(known.features.shape[1], *choices)
 
 
-def _lift(candidates: Candidates, taste: Floats, config: ChooseConfig) -> Floats:
-    """Logarithm (m,) of what the taste makes of the candidates' like rates."""
-    lift: Floats = np.clip(candidates.features @ taste, -config.most_lift, config.most_lift)
+def _lift(x: Floats, taste: Floats, config: ChooseConfig) -> Floats:
+    """Logarithm (m,) of what the taste makes of the like rates of items with features x (m, d)."""
+    lift: Floats = np.minimum(np.maximum(x @ taste, -config.most_lift), config.most_lift)
     return lift
 
 
@@ -189,7 +189,7 @@ def _explored(view: View, taste: Floats | None, cards: list[int], places: int, c
     """The cards for the explore places: those that suit this user best, as far as anything is known of him."""
     if not places or len(cards) <= places or taste is None:
         return cards[:places]
-    lift = _lift(view.items.among(np.array(cards)), taste, config)
+    lift = _lift(view.items.features[cards], taste, config)
     return [cards[place] for place in np.argsort(-lift, kind="stable")[:places]]
 
 
@@ -217,7 +217,7 @@ def _ranked(
     scores = candidates.mean + np.float32(config.noise) * candidates.sd * drawn
     np.maximum(scores, 0, out=scores)
     if taste is not None:
-        scores *= np.exp(_lift(candidates, taste, config))
+        scores *= np.exp(_lift(candidates.features, taste, config))
     scores[~unseen] = -1
     best = np.argpartition(-scores, size)[:size] if len(scores) > size else np.arange(len(scores))
     picked = mmr(scores[best], candidates.unit[best], places, config.diversity)
