@@ -19,7 +19,7 @@ from grader.session import opinions_of
 from grader.worlds.latent_taste import LatentTaste
 from grader.worlds.world import World
 from recsys.ranking.posterior import Doubles, Floats
-from recsys.ranking.taste import Chosen, fold_in, worth
+from recsys.ranking.taste import ChoiceSet, fold_in, worth
 from recsys.user_state import DISLIKE, LIKE
 
 KNOWS: Final = ("popularity", "genres", "features")
@@ -101,7 +101,7 @@ class Ideal:
             return found
         items = np.concatenate([items for items, _ in self._said[user]])
         outcome = np.concatenate([outcome for _, outcome in self._said[user]])
-        taste = fold_in(self._features.shape[1], Chosen(self._features[items], self._rates[items], outcome))
+        taste = fold_in(self._features.shape[1], ChoiceSet(self._features[items], self._rates[items], outcome))
         lift = np.exp(np.clip(self._features @ taste, -MOST_LIFT, MOST_LIFT))
         found = best(self._index * lift, shown, k)
         self._lifts[user] = lift[found]

@@ -56,7 +56,7 @@ class Snapshot:
     def version(self, seed: int) -> str:
         """Everything that the artifacts depend on; begins with the rows of the log that they reflect."""
         taste = self.taste
-        learned = f"{taste.genre_variance} {self.ranking} {self.slates}"
+        learned = f"{taste.genre_variance} {taste.dislike_worth} {self.ranking} {self.slates}"
         digest = hashlib.blake2b(taste.loadings.tobytes() + learned.encode(), digest_size=8).hexdigest()
         return f"{self.counts.rows}.{self.records}.{self.counts.half_life_s:g}.{seed}.{digest}"
 

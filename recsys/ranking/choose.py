@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from recsys.ranking.diversity import mmr, unit_genres
 from recsys.ranking.posterior import Floats
-from recsys.ranking.taste import DISLIKE_WORTH, Chosen, features, fold_in, worth
+from recsys.ranking.taste import DISLIKE_WORTH, ChoiceSet, features, fold_in, worth
 from recsys.ranking.toplists import genre_tops
 from recsys.user_state import DISLIKE, LIKE, SHOWN, Indices, UserState
 
@@ -24,7 +24,7 @@ SOURCES: Final = (RANKED, EXPLORE, AGAIN)
 
 @dataclass(frozen=True)
 class ChooseConfig:
-    """Constants of the ranking. Chosen by docs/quality.md."""
+    """Constants of the ranking. ChoiceSet by docs/quality.md."""
 
     pool: int = 200  # best items over all that every user's list is chosen from
     genre_pool: int = 20  # best items of each genre that join them
@@ -98,13 +98,9 @@ class View:
         pool = order[in_pool[order]]
         return cls(items, order, items.among(pool), dislike_worth, explore_share)
 
-    def explore_places(self, k: int) -> int:
-        """How many places of a list of k explore at most."""
-        return int(np.ceil(k * self.explore_share))
-
     def cards(self, lists: Sequence[int]) -> int:
         """How many cards to have at hand for lists of these lengths, one after the other; those not played go on."""
-        places = sum(self.explore_places(k) for k in lists)
+        places = sum(int(np.ceil(k * self.explore_share)) for k in lists)
         return places + CHOICE_OF_CARDS if places else 0
 
 
@@ -125,7 +121,7 @@ def _taste_of(view: View, user: UserState) -> Floats:
         chosen_from.append(np.append(answered[~shown[answered]], candidates[said[candidates] == 0]))
     known = view.items
     choices = [
-        Chosen(known.features[items], known.mean[items], worth(said[items], view.dislike_worth))
+        ChoiceSet(known.features[items], known.mean[items], worth(said[items], view.dislike_worth))
         for items in chosen_from
     ]
     return fold_in(known.features.shape[1], *choices)

@@ -31,7 +31,7 @@ Longs = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class TasteConfig:
-    """Constants of the factor model. Chosen by docs/quality.md."""
+    """Constants of the factor model. ChoiceSet by docs/quality.md."""
 
     factors: int = 6
     genre_variance: float = 0.5  # of tastes for genres, before anything is learned
@@ -103,15 +103,15 @@ def worth(marks: NDArray[np.integer[Any]], dislike: float = DISLIKE_WORTH) -> Fl
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """Items (m,) that a user chose from, and what came of it: nobody reacts to what he does not see."""
+class ChoiceSet:
+    """Items (m,) that a user chose from, seen together, and what came of it (choice set: McFadden 1974)."""
 
     x: Floats  # (m, d) features
     rates: Floats  # (m,) like rates
     outcome: Floats  # (m,) worth of the reactions
 
 
-def fold_in(d: int, *choices: Chosen) -> Floats:
+def fold_in(d: int, *choices: ChoiceSet) -> Floats:
     """Taste (d,) of a user who made these choices; 0 for one without reactions.
 
     The first step of Newton's method from no taste at all.

@@ -202,7 +202,7 @@ class RedisState:
     async def open_page(self, epoch: int, users: Sequence[str], cards: int) -> Page:
         names = (USERS, CATALOGUE, DECK, ARTIFACTS, DEALS)
         now = int(time.time())
-        found, chunks, version, codes, cards_found, deal = await self._run(
+        found, chunks, version, codes, taken, deal = await self._run(
             _OPEN_PAGE, epoch, names, epoch, cards, now, *users
         )
         return Page(
@@ -210,7 +210,7 @@ class RedisState:
             catalogue_chunks=int(chunks),
             artifacts_version=version.decode(),
             codes=[code or b"" for code in codes],
-            cards=[card.decode() for card in cards_found],
+            cards=[card.decode() for card in taken],
             deal=int(deal),
         )
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.ranking.posterior import Doubles, Floats
-from recsys.ranking.taste import DEFAULT, RATES, Chosen, Lessons, TasteModel, features, fold_in, learn, worth
+from recsys.ranking.taste import DEFAULT, RATES, ChoiceSet, Lessons, TasteModel, features, fold_in, learn, worth
 from recsys.user_state import DISLIKE, LIKE, SHOWN
 
 FAST = settings(deadline=None, max_examples=50)
@@ -54,10 +54,10 @@ def first_fit(lessons: Lessons, unit: Floats = NO_GENRES) -> TasteModel:
 
 def folded(x: Floats, rates: Floats, outcome: Floats) -> Floats:
     """The taste of one who made a single choice."""
-    return fold_in(x.shape[1], Chosen(x, rates, outcome))
+    return fold_in(x.shape[1], ChoiceSet(x, rates, outcome))
 
 
-def naive_taste(d: int, choices: Sequence[Chosen]) -> Doubles:
+def naive_taste(d: int, choices: Sequence[ChoiceSet]) -> Doubles:
     """The normal equations, added up item by item: as many reactions as there were, spread by the rates alone."""
     precision, error = np.eye(d), np.zeros(d)
     for x, rates, outcome in ((c.x.astype(np.float64), c.rates.tolist(), c.outcome.tolist()) for c in choices):
@@ -72,8 +72,8 @@ def naive_taste(d: int, choices: Sequence[Chosen]) -> Doubles:
     return taste
 
 
-def choice_of(m: int, d: int, chance: np.random.Generator) -> Chosen:
-    return Chosen(
+def choice_of(m: int, d: int, chance: np.random.Generator) -> ChoiceSet:
+    return ChoiceSet(
         chance.normal(size=(m, d)).astype(np.float32),
         chance.choice([0.0, 0.001, 0.02, 0.3, 0.9, 1.0], m).astype(np.float32),
         chance.choice([-0.1, 0.0, 0.5, 1.0], m).astype(np.float32),
@@ -123,7 +123,7 @@ def test_a_like_says_nothing_where_there_was_no_choice() -> None:
 def test_each_choice_is_seen_beside_its_own_items_only() -> None:
     """The only item of one list, liked, says nothing; what another list holds does not change that."""
     x, rate, liked = np.eye(2, dtype=np.float32), np.full(2, 0.2, np.float32), np.ones(2, np.float32)
-    apart = [Chosen(x[item : item + 1], rate[:1], liked[:1]) for item in range(2)]
+    apart = [ChoiceSet(x[item : item + 1], rate[:1], liked[:1]) for item in range(2)]
     assert fold_in(2, *apart).tolist() == [0, 0]
 
 
