@@ -24,7 +24,7 @@ SOURCES: Final = (RANKED, EXPLORE, AGAIN)
 
 @dataclass(frozen=True)
 class ChooseConfig:
-    """Constants of the ranking. ChoiceSet by docs/quality.md."""
+    """Constants of the ranking. Chosen by docs/quality.md."""
 
     pool: int = 200  # best items over all that every user's list is chosen from
     genre_pool: int = 20  # best items of each genre that join them

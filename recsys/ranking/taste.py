@@ -31,7 +31,7 @@ Longs = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class TasteConfig:
-    """Constants of the factor model. ChoiceSet by docs/quality.md."""
+    """Constants of the factor model. Chosen by docs/quality.md."""
 
     factors: int = 6
     genre_variance: float = 0.5  # of tastes for genres, before anything is learned
