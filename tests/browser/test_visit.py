@@ -56,7 +56,7 @@ def test_three_likes_of_a_genre_bring_clearly_more_of_it(new_page: NewPage, syst
         wait_until(lambda counted=counted: system.likes_counted() >= counted + 3, 30, "the likes are drained")  # type: ignore[misc]
         page.get_by_role("link", name="See what changed").click()
         expect(cards(page)).to_have_count(10)
-        expect(page.locator(".intro")).to_have_text("ChoiceSet from your 3 likes and 0 dislikes.")
+        expect(page.locator(".intro")).to_have_text("Chosen from your 3 likes and 0 dislikes.")
         after += of_genre(listed(page), GENRE)
         named += page.locator(".reason.because").filter(has_text=FILMS[OF_GENRE[2]].title).count()
     assert after >= before + PEOPLE
