@@ -19,7 +19,11 @@ from grader.errors import GraderError
 from grader.ladder.rungs import RUNGS
 from grader.worlds.spec import SYNTHETIC, read_spec
 from recsys.ranking.profiles import COMPONENTS, PROFILES
+from recsys.settings import Settings
 
+# As in the running system.
+REFRESH_S: Final = Settings.model_fields["refresh_interval_s"].default
+LEARN_S: Final = Settings.model_fields["taste_interval_s"].default
 RUNG_NAMES: Final = [rung.name for rung in RUNGS]
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -38,8 +42,8 @@ def main(
     seeds: Annotated[int, typer.Option(min=1, help="how many: worlds, visits and rankings all differ")] = 5,
     first_seed: Annotated[int, typer.Option(min=0)] = 100,
     lists: Annotated[float | None, typer.Option(help="lists per user; as the grader takes it if not given")] = None,
-    refresh_s: Annotated[float, typer.Option(min=0.1, help="seconds between two refreshes")] = 2.0,
-    learn_s: Annotated[float, typer.Option(min=0.1, help="seconds between two fits of the factor model")] = 10.0,
+    refresh_s: Annotated[float, typer.Option(min=0.1, help="seconds between two refreshes")] = REFRESH_S,
+    learn_s: Annotated[float, typer.Option(min=0.1, help="seconds between two fits of the factor model")] = LEARN_S,
     processes: Annotated[int, typer.Option(min=1)] = os.cpu_count() or 1,
     rung: Annotated[
         list[str] | None,

@@ -17,9 +17,9 @@ from grader.errors import GraderError
 from grader.ladder.recommenders import best
 from grader.session import opinions_of
 from grader.worlds.latent_taste import LatentTaste
-from grader.worlds.world import World
+from grader.worlds.world import Ints, World
 from recsys.ranking.posterior import Doubles, Floats
-from recsys.ranking.taste import ChoiceSet, fold_in, worth
+from recsys.ranking.taste import ChoiceSet, dislike_worth, fold_in
 from recsys.user_state import DISLIKE, LIKE
 
 KNOWS: Final = ("popularity", "genres", "features")
@@ -91,7 +91,9 @@ class Ideal:
         self._index = self._table[0, 0] * self._prior_likes / OPINIONS + self._ties
         self._usual = float(prior @ SHARES)
         self._rates = np.full(n, self._usual, np.float32)
-        self._said: defaultdict[int, list[tuple[list[int], Floats]]] = defaultdict(list)
+        # Tastes for genres decide here what there are opinions of, like all others.
+        self._of_dislike = dislike_worth(0, self._features.shape[1])
+        self._said: defaultdict[int, list[tuple[list[int], Ints]]] = defaultdict(list)
         self._lifts: dict[int, Floats] = {}  # of the list last shown to each user
 
     def recommend(self, user: int, shown: Sequence[int], k: int) -> list[int]:
@@ -100,8 +102,8 @@ class Ideal:
             self._lifts[user] = np.ones(len(found), np.float32)
             return found
         items = np.concatenate([items for items, _ in self._said[user]])
-        outcome = np.concatenate([outcome for _, outcome in self._said[user]])
-        taste = fold_in(self._features.shape[1], ChoiceSet(self._features[items], self._rates[items], outcome))
+        marks = np.concatenate([marks for _, marks in self._said[user]])
+        taste = fold_in(self._of_dislike, ChoiceSet(self._features[items], self._rates[items], marks))
         lift = np.exp(np.clip(self._features @ taste, -MOST_LIFT, MOST_LIFT))
         found = best(self._index * lift, shown, k)
         self._lifts[user] = lift[found]
@@ -111,7 +113,7 @@ class Ideal:
         shown = list(items)
         opinions = opinions_of(self._world, user, shown)
         marks = np.array([(LIKE if opinions[item] else DISLIKE) if item in opinions else 0 for item in shown])
-        self._said[user].append((shown, worth(marks)))
+        self._said[user].append((shown, marks))
         # Shown to those whom it suits, an item has to be liked more often.
         self._looks[shown] += self._lifts[user]
         self._opinions[shown] += marks > 0

@@ -70,7 +70,6 @@ def build_view(catalogue: Catalogue, artifacts: Artifacts | None, ranking: Ranki
             ranking.choose,
             loadings=taste.loadings,
             genre_variance=taste.genre_variance,
-            dislike_worth=taste.dislike_worth,
             explore_share=explore_share(nothing, ranking.explore),
         )
     # Genres that are newer than the artifacts say nothing yet.
@@ -84,7 +83,6 @@ def build_view(catalogue: Catalogue, artifacts: Artifacts | None, ranking: Ranki
         ranking.choose,
         loadings=np.pad(artifacts.loadings, ((0, len(new)), (0, 0))),
         genre_variance=artifacts.genre_variance,
-        dislike_worth=artifacts.dislike_worth,
         explore_share=artifacts.explore_share,
     )
 

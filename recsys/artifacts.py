@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recsys.ranking.posterior import Floats
 
 TOP_LIST_SIZE = 100
-FLOATS = ("base_rate", "base_sd", "explore_share", "genre_variance", "dislike_worth")
+FLOATS = ("base_rate", "base_sd", "explore_share", "genre_variance")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,6 @@ class Artifacts:
     explore_share: float  # of a list's places, for the cards of the deck
     loadings: Floats  # (n, f) of the factor model
     genre_variance: float  # of its tastes for genres
-    dislike_worth: float  # of a like, as evidence of taste
     top: NDArray[np.int32]  # (1 + g, TOP_LIST_SIZE) positions, padded with -1: over all items, then of each genre
     vectors: Floats  # (n, d) item vectors, rows of length 1 or 0
 

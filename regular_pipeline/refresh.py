@@ -56,7 +56,7 @@ class Snapshot:
     def version(self, seed: int) -> str:
         """Everything that the artifacts depend on; begins with the rows of the log that they reflect."""
         taste = self.taste
-        learned = f"{taste.genre_variance} {taste.dislike_worth} {self.ranking} {self.slates}"
+        learned = f"{taste.genre_variance} {self.ranking} {self.slates}"
         digest = hashlib.blake2b(taste.loadings.tobytes() + learned.encode(), digest_size=8).hexdigest()
         return f"{self.counts.rows}.{self.records}.{self.counts.half_life_s:g}.{seed}.{digest}"
 
@@ -102,7 +102,6 @@ def compute(snapshot: Snapshot, seed: int) -> Refreshed:
         explore_share=explore_share(impressions, ranking.explore),
         loadings=taste.loadings,
         genre_variance=taste.genre_variance,
-        dislike_worth=taste.dislike_worth,
         top=_padded(lists),
         vectors=content_vectors(genres),
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from recsys.ranking.diversity import mmr, unit_genres
 from recsys.ranking.posterior import Floats
-from recsys.ranking.taste import DISLIKE_WORTH, ChoiceSet, features, fold_in, worth
+from recsys.ranking.taste import ChoiceSet, dislike_worth, features, fold_in
 from recsys.ranking.toplists import genre_tops
 from recsys.user_state import DISLIKE, LIKE, SHOWN, Indices, UserState
 
@@ -67,7 +67,7 @@ class View:
     items: Candidates  # all n, by position
     order: Indices  # (n,) positions by mean, best first
     pool: Candidates  # those that lists are normally chosen from
-    dislike_worth: float  # of a like, as evidence of taste
+    of_dislike: Floats  # (g + f,) what a dislike says about the taste for each feature, beside a like
     explore_share: float  # of a list's places, as long as there are cards
 
     def __len__(self) -> int:
@@ -84,7 +84,6 @@ class View:
         *,
         loadings: Floats | None = None,
         genre_variance: float = 0.0,
-        dislike_worth: float = DISLIKE_WORTH,
         explore_share: float = 0.0,
     ) -> View:
         """mean and sd (n,), order (n,) best first, genres (n, g); loadings (n, f) of the factor model."""
@@ -96,7 +95,8 @@ class View:
         in_pool[np.concatenate([order[: config.pool], *tops])] = True
         # In this order equals do not come as in the catalogue.
         pool = order[in_pool[order]]
-        return cls(items, order, items.among(pool), dislike_worth, explore_share)
+        of_dislike = dislike_worth(unit.shape[1], loadings.shape[1])
+        return cls(items, order, items.among(pool), of_dislike, explore_share)
 
     def cards(self, lists: Sequence[int]) -> int:
         """How many cards to have at hand for lists of these lengths, one after the other; those not played go on."""
@@ -120,11 +120,8 @@ def _taste_of(view: View, user: UserState) -> Floats:
         candidates = view.pool.positions
         chosen_from.append(np.append(answered[~shown[answered]], candidates[said[candidates] == 0]))
     known = view.items
-    choices = [
-        ChoiceSet(known.features[items], known.mean[items], worth(said[items], view.dislike_worth))
-        for items in chosen_from
-    ]
-    return fold_in(known.features.shape[1], *choices)
+    choices = [ChoiceSet(known.features[items], known.mean[items], said[items]) for items in chosen_from]
+    return fold_in(view.of_dislike, *choices)
 
 
 def _lift(x: Floats, taste: Floats, config: ChooseConfig) -> Floats:

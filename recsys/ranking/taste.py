@@ -47,10 +47,10 @@ class TasteConfig:
 
 
 DEFAULT: Final = TasteConfig()
-# As evidence for its kind a dislike is worth so much of a like: who has an opinion at all is drawn to that kind, as
-# experiments say. Until anything is learned it counts a little against it, as a single user would expect.
+# A dislike is worth so much of a like as evidence of what a user has opinions of: that is what loadings tell. About his
+# taste for genres it says next to nothing where people are real, and they expect it to count against them a little.
 DISLIKE_WORTH: Final = 0.5
-UNLEARNED_DISLIKE_WORTH: Final = -0.1
+GENRE_DISLIKE_WORTH: Final = -0.1
 RATES: Final = (1e-4, 0.9)  # like rates are cut to these where they divide
 MOST_ATTRACTION: Final = 5.0  # x_i·x_j is cut to ± this
 MOST_GENRE_VARIANCE: Final = 5.0
@@ -82,10 +82,6 @@ class TasteModel:
     def untrained(cls, items: int, config: TasteConfig = DEFAULT) -> TasteModel:
         return cls(np.zeros((items, config.factors), np.float32), config.genre_variance)
 
-    @property
-    def dislike_worth(self) -> float:
-        return DISLIKE_WORTH if self.newest >= 0 else UNLEARNED_DISLIKE_WORTH
-
     def resized(self, items: int) -> TasteModel:
         """For a catalogue that has grown to ``items``."""
         missing = items - len(self.loadings)
@@ -97,9 +93,14 @@ def features(unit_genres: Floats, genre_variance: float, loadings: Floats) -> Fl
     return np.hstack([unit_genres * np.float32(np.sqrt(genre_variance)), loadings])
 
 
-def worth(marks: NDArray[np.integer[Any]], dislike: float = DISLIKE_WORTH) -> Floats:
-    """(m,) of marks as in recsys.user_state: what each says as a like, a dislike so much as given."""
-    return np.where(marks == LIKE, np.float32(1), np.where(marks == DISLIKE, np.float32(dislike), np.float32(0)))
+def worth(marks: NDArray[np.integer[Any]]) -> Floats:
+    """(m,) of marks as in recsys.user_state: what each says about what the user has opinions of."""
+    return np.where(marks == LIKE, np.float32(1), np.where(marks == DISLIKE, np.float32(DISLIKE_WORTH), np.float32(0)))
+
+
+def dislike_worth(genres: int, loadings: int) -> Floats:
+    """(g + f,): what a dislike says about the taste for each feature, beside a like."""
+    return np.repeat(np.array([GENRE_DISLIKE_WORTH, DISLIKE_WORTH], np.float32), [genres, loadings])
 
 
 @dataclass(frozen=True)
@@ -108,21 +109,24 @@ class ChoiceSet:
 
     x: Floats  # (m, d) features
     rates: Floats  # (m,) like rates
-    outcome: Floats  # (m,) worth of the reactions
+    marks: NDArray[np.integer[Any]]  # (m,) LIKE or DISLIKE as in recsys.user_state; anything else is no reaction
 
 
-def fold_in(d: int, *choices: ChoiceSet) -> Floats:
+def fold_in(of_dislike: Floats, *choices: ChoiceSet) -> Floats:
     """Taste (d,) of a user who made these choices; 0 for one without reactions.
 
-    The first step of Newton's method from no taste at all.
+    ``of_dislike`` (d,) is what a dislike says about the taste for each feature, beside a like. The first step of
+    Newton's method from no taste at all.
     """
+    d = len(of_dislike)
     precision, error = np.eye(d, dtype=np.float32), np.zeros(d, np.float32)
     for chosen in choices:
         share = np.minimum(np.maximum(chosen.rates, RATES[0]), RATES[1])  # np.clip takes three times as long
         share /= max(float(share.sum()), LEAST_TOTAL)
         beside = chosen.x - share @ chosen.x
-        error += beside.T @ chosen.outcome
-        precision += (beside.T * (share * max(float(chosen.outcome.sum()), 0.0))) @ beside
+        liked, disliked = np.float32(chosen.marks == LIKE), np.float32(chosen.marks == DISLIKE)
+        error += liked @ beside + of_dislike * (disliked @ beside)
+        precision += (beside.T * (share * (liked.sum() + DISLIKE_WORTH * disliked.sum()))) @ beside
     taste: Floats = sposv(precision, error)[1] if d else error
     return taste
 

@@ -51,7 +51,6 @@ def artifacts(version: str, n: int = 2) -> Artifacts:
         explore_share=0.2,
         loadings=np.ones((n, 4), np.float32),
         genre_variance=0.5,
-        dislike_worth=-0.25,
         top=np.full((2, 3), -1, np.int32),
         vectors=np.ones((n, 8), np.float32),
     )

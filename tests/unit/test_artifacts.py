@@ -28,7 +28,6 @@ def artifacts(items: int, genres: int) -> Artifacts:
         explore_share=0.2,
         loadings=rng.random((items, 4), dtype=np.float32),
         genre_variance=0.5,
-        dislike_worth=-0.25,
         top=top,
         vectors=rng.random((items, 8), dtype=np.float32),
     )

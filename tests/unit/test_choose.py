@@ -205,7 +205,7 @@ def test_reactions_move_the_list_towards_liked_genres(
     reactions: list[tuple[int, int]], least: int, most: int, seed: int
 ) -> None:
     alternating = np.tile([[True, False], [False, True]], (200, 1))
-    view = view_of(np.full(400, 0.1), alternating, sd=0.005, genre_variance=0.5, dislike_worth=-0.1)
+    view = view_of(np.full(400, 0.1), alternating, sd=0.005, genre_variance=0.5)
     positions = choose(view, user_of(*reactions), 10, [], rng(seed)).positions
     assert least <= sum(position % 2 == 0 for position in positions) <= most
 

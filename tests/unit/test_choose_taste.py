@@ -74,8 +74,9 @@ def test_genres_do_not_matter_where_tastes_for_them_do_not_vary() -> None:
 @pytest.mark.parametrize("seen", [[], FIRST[2:]], ids=["never here", "shown other items"])
 @pytest.mark.parametrize(("mark", "kind"), [(LIKE, 0), (DISLIKE, 1)])
 def test_what_was_never_shown_was_chosen_from_all_candidates(seen: list[tuple[int, int]], mark: int, kind: int) -> None:
-    """A user may come with likes of his own; before anything is learned a dislike is one."""
-    view = view_of(np.full(200, 0.2), loadings=KINDS, dislike_worth=-0.1)
+    """A user may come with likes and dislikes of his own."""
+    genres = np.tile(np.eye(2, dtype=bool), (100, 1))
+    view = view_of(np.full(200, 0.2), genres, genre_variance=0.5)
     user = user_of(*seen, (0, mark), (2, mark))
     assert [position % 2 for position in choose(view, user, 10, [], rng()).positions] == [kind] * 10
 

@@ -9,9 +9,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import ArrayLike
 
 from recsys.ranking.posterior import Doubles, Floats
-from recsys.ranking.taste import DEFAULT, RATES, ChoiceSet, Lessons, TasteModel, features, fold_in, learn, worth
+from recsys.ranking.taste import (
+    DEFAULT,
+    RATES,
+    ChoiceSet,
+    Lessons,
+    TasteModel,
+    dislike_worth,
+    features,
+    fold_in,
+    learn,
+)
 from recsys.user_state import DISLIKE, LIKE, SHOWN
 
 FAST = settings(deadline=None, max_examples=50)
@@ -52,22 +63,24 @@ def first_fit(lessons: Lessons, unit: Floats = NO_GENRES) -> TasteModel:
     return learn(TasteModel.untrained(ITEMS), lessons, AVERAGE, unit, rng())
 
 
-def folded(x: Floats, rates: Floats, outcome: Floats) -> Floats:
-    """The taste of one who made a single choice."""
-    return fold_in(x.shape[1], ChoiceSet(x, rates, outcome))
+def folded(x: Floats, rates: Floats, liked: ArrayLike) -> Floats:
+    """The taste of one who made a single choice, without a dislike."""
+    return fold_in(np.zeros(x.shape[1], np.float32), ChoiceSet(x, rates, np.where(liked, LIKE, SHOWN)))
 
 
-def naive_taste(d: int, choices: Sequence[ChoiceSet]) -> Doubles:
+def naive_taste(of_dislike: Floats, choices: Sequence[ChoiceSet]) -> Doubles:
     """The normal equations, added up item by item: as many reactions as there were, spread by the rates alone."""
+    d = len(of_dislike)
     precision, error = np.eye(d), np.zeros(d)
-    for x, rates, outcome in ((c.x.astype(np.float64), c.rates.tolist(), c.outcome.tolist()) for c in choices):
+    says = {LIKE: np.ones(d), DISLIKE: of_dislike, SHOWN: np.zeros(d)}
+    for x, rates, marks in ((c.x.astype(np.float64), c.rates.tolist(), c.marks.tolist()) for c in choices):
         cut = [min(max(rate, RATES[0]), RATES[1]) for rate in rates]
         shares = [rate / sum(cut) for rate in cut]
         mean = sum((share * row for share, row in zip(shares, x, strict=True)), np.zeros(d))
-        for row, share, came in zip(x, shares, outcome, strict=True):
-            expected = share * max(sum(outcome), 0)
-            error += (came - share * sum(outcome)) * row
-            precision += expected * np.outer(row - mean, row - mean)
+        reactions = marks.count(LIKE) + marks.count(DISLIKE) / 2
+        for row, share, mark in zip(x, shares, marks, strict=True):
+            error += says[mark] * (row - mean)
+            precision += share * reactions * np.outer(row - mean, row - mean)
     taste: Doubles = np.linalg.solve(precision, error)
     return taste
 
@@ -76,7 +89,7 @@ def choice_of(m: int, d: int, chance: np.random.Generator) -> ChoiceSet:
     return ChoiceSet(
         chance.normal(size=(m, d)).astype(np.float32),
         chance.choice([0.0, 0.001, 0.02, 0.3, 0.9, 1.0], m).astype(np.float32),
-        chance.choice([-0.1, 0.0, 0.5, 1.0], m).astype(np.float32),
+        chance.choice([SHOWN, DISLIKE, LIKE], m),
     )
 
 
@@ -85,70 +98,75 @@ def choice_of(m: int, d: int, chance: np.random.Generator) -> ChoiceSet:
 def test_a_taste_solves_the_normal_equations(sizes: list[int], d: int, seed: int) -> None:
     chance = rng(seed)
     choices = [choice_of(m, d, chance) for m in sizes]
-    expected = naive_taste(d, choices)
+    of_dislike = chance.normal(size=d).astype(np.float32)
+    expected = naive_taste(of_dislike, choices)
     scale = 1 + float(np.abs(expected).max())
-    assert np.abs(fold_in(d, *choices) - expected).max() < 1e-3 * scale
+    assert np.abs(fold_in(of_dislike, *choices) - expected).max() < 1e-3 * scale
 
 
 @pytest.mark.parametrize("d", [0, 1, 2, 6])
 def test_one_who_was_shown_nothing_has_no_taste(d: int) -> None:
     nothing = np.zeros(0, np.float32)
-    assert fold_in(d).tolist() == [0.0] * d
+    assert fold_in(np.ones(d, np.float32)).tolist() == [0.0] * d
     assert folded(np.zeros((0, d), np.float32), nothing, nothing).tolist() == [0.0] * d
 
 
 def test_one_who_does_as_everybody_has_no_taste() -> None:
-    x, rates = rng().normal(size=(20, 4)).astype(np.float32), np.linspace(0.1, 0.8, 20, dtype=np.float32)
-    assert folded(x, rates, rates) == pytest.approx(np.zeros(4), abs=1e-6)
+    """Of each two alike items one is liked, or of each four of the kind that is liked half as much."""
+    x, liked = rng().normal(size=(2, 4)).astype(np.float32)[np.arange(600) // 300], np.arange(600) % 2 == 0
+    liked[300:] &= np.arange(300) % 4 == 0
+    rates = np.where(np.arange(600) < 300, 0.2, 0.1).astype(np.float32)
+    assert folded(x, rates, liked) == pytest.approx(np.zeros(4), abs=1e-3)
 
 
 def test_much_evidence_gives_the_relative_difference_of_the_rates() -> None:
     """Half of 10,000 items of a kind are liked, a fifth of as many others, and all alike by everybody else."""
     x, rates = np.tile(np.array([[1, 2], [1, 0]], np.float32), (10_000, 1)), np.full(20_000, 0.2, np.float32)
-    outcome = np.where(x[:, 1] > 0, np.arange(20_000) % 4 == 0, np.arange(20_000) % 10 == 1).astype(np.float32)
+    outcome = np.where(x[:, 1] > 0, np.arange(20_000) % 4 == 0, np.arange(20_000) % 10 == 1)
     assert 2 * folded(x, rates, outcome)[1] == pytest.approx((0.5 - 0.2) / 0.35, rel=0.01)
 
 
 def test_little_evidence_is_shrunk() -> None:
     """One like of two items of equal rate: the error times the distance from the mean, over 1 plus the variance."""
-    x, liked = np.array([[1], [0]], np.float32), np.array([1, 0], np.float32)
-    assert folded(x, np.full(2, 0.2, np.float32), liked) == pytest.approx([0.5 / (1 + 0.25)])
+    x = np.array([[1], [0]], np.float32)
+    assert folded(x, np.full(2, 0.2, np.float32), [1, 0]) == pytest.approx([0.5 / (1 + 0.25)])
 
 
 def test_a_like_says_nothing_where_there_was_no_choice() -> None:
-    one, rate, liked = np.ones((1, 2), np.float32), np.array([0.2], np.float32), np.ones(1, np.float32)
-    assert folded(one, rate, liked).tolist() == [0, 0]
+    assert folded(np.ones((1, 2), np.float32), np.array([0.2], np.float32), [1]).tolist() == [0, 0]
 
 
 def test_each_choice_is_seen_beside_its_own_items_only() -> None:
     """The only item of one list, liked, says nothing; what another list holds does not change that."""
-    x, rate, liked = np.eye(2, dtype=np.float32), np.full(2, 0.2, np.float32), np.ones(2, np.float32)
+    x, rate, liked = np.eye(2, dtype=np.float32), np.full(2, 0.2, np.float32), np.full(2, LIKE)
     apart = [ChoiceSet(x[item : item + 1], rate[:1], liked[:1]) for item in range(2)]
-    assert fold_in(2, *apart).tolist() == [0, 0]
+    assert fold_in(np.ones(2, np.float32), *apart).tolist() == [0, 0]
 
 
 def test_liking_all_kinds_alike_says_nothing_beside_liking_one() -> None:
     x, rates = features(np.tile(np.eye(2, dtype=np.float32), (10, 1)), 1.0, NO_LOADINGS), np.full(20, 0.1, np.float32)
-    all_alike, one_kind = folded(x, rates, np.ones(20, np.float32)), folded(x, rates, x[:, 1])
+    all_alike, one_kind = folded(x, rates, np.ones(20)), folded(x, rates, x[:, 1])
     assert all_alike == pytest.approx([0, 0], abs=1e-5)
     assert one_kind[1] - one_kind[0] > 1
 
 
 def test_how_rare_all_the_shown_items_are_does_not_matter() -> None:
     x, rates = rng().normal(size=(20, 4)).astype(np.float32), np.linspace(0.1, 0.8, 20, dtype=np.float32)
-    outcome = (np.arange(20) % 3 == 0).astype(np.float32)
-    assert folded(x, rates / 10, outcome) == pytest.approx(folded(x, rates, outcome), rel=1e-4)
+    liked = np.arange(20) % 3 == 0
+    assert folded(x, rates / 10, liked) == pytest.approx(folded(x, rates, liked), rel=1e-4)
 
 
-def test_what_is_worth_less_than_nothing_speaks_against_its_kind() -> None:
+@pytest.mark.parametrize("of_dislike", [-1.0, -0.1, 0.0, 0.5])
+def test_what_a_dislike_says_is_so_much_of_a_like(of_dislike: float) -> None:
+    """One dislike of two items of equal rate: half a reaction, and each is half away from their mean."""
     x, rates = np.eye(2, dtype=np.float32), np.full(2, 0.2, np.float32)
-    assert folded(x, rates, np.array([-1, 0], np.float32)) == pytest.approx([-0.5, 0.5])
+    taste = fold_in(np.full(2, of_dislike, np.float32), ChoiceSet(x, rates, np.array([DISLIKE, SHOWN])))
+    assert taste == pytest.approx(np.array([1, -1]) * of_dislike / 2 / (1 + 2 * 0.25 * 0.5))
 
 
-def test_a_dislike_speaks_against_its_kind_until_something_is_learned() -> None:
-    marks = np.array([SHOWN, LIKE, DISLIKE])
-    worths = [worth(marks, model.dislike_worth) for model in (TasteModel.untrained(ITEMS), first_fit(lessons_of(3)))]
-    assert [of.tolist() for of in worths] == [pytest.approx([0, 1, -0.1]), [0, 1, 0.5]]
+def test_a_dislike_speaks_against_its_genres_and_for_its_loadings_less_than_a_like() -> None:
+    assert dislike_worth(2, 3) == pytest.approx([-0.1, -0.1, 0.5, 0.5, 0.5])
+    assert dislike_worth(0, 0).shape == (0,)
 
 
 def test_features_are_genres_by_their_deviation_then_loadings() -> None:
