@@ -41,7 +41,7 @@ class System:
         self._codes: defaultdict[int, bytes] = defaultdict(bytes)
         self._rows: list[Row] = []
         self._deck: Hand[int] = Hand()
-        self._played: dict[int, float] = {}  # cards of late, and when
+        self._dealt = 0
         self._next_refresh = self._next_lesson = 0.0
         self._view: View
 
@@ -51,7 +51,7 @@ class System:
         state = UserState(self._codes[user])
         chosen = choose(self._view, state, k, cards, self._rng, self._ranking.choose).positions
         self._deck.take_back([card for card in cards if card not in chosen])
-        self._played |= dict.fromkeys(set(cards) & set(chosen), at)
+        self._dealt += len(set(cards) & set(chosen))
         self._log(user, "impression", chosen, at)
         return chosen
 
@@ -78,11 +78,8 @@ class System:
         refreshed = compute(snapshot, self._seed)
         made = refreshed.artifacts
         self._view = build_view(self._catalogue, made, self._ranking)
-        played = len(self._played)
-        cards = refreshed.deck(snapshot, deck_size(played) + played, self._rng).tolist()
-        awaited_s = self._ranking.explore.awaited_s
-        self._played = {card: when for card, when in self._played.items() if when > at - awaited_s}
-        self._deck = Hand(card for card in cards if card not in self._played)
+        self._deck = Hand(refreshed.deck(snapshot, deck_size(self._dealt), self._rng).tolist())
+        self._dealt = 0
         if self._ranking.factors and at >= self._next_lesson:
             self._next_lesson = at + self._learn_s
             self._taste = learn_taste(snapshot, self._counts.slates.lessons(), made.mean, self._seed)

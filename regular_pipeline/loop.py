@@ -178,12 +178,12 @@ async def fill_deck(
 ) -> None:
     """Deal anew by what is known now. An empty deck is no harm: its places go to ranked items.
 
-    Nobody has reacted yet to cards that were just played, so they are left out.
+    Cards that were played since the last time are on their way to somebody, so they are left out once.
     """
     played = await state.played(work.epoch)
     ids = work.catalogue.ids
     cards = [ids[position] for position in refreshed.deck(snapshot, deck_size(played) + played, rng)]
-    await state.deal(work.epoch, cards, snapshot.ranking.explore.awaited_s)
+    await state.deal(work.epoch, cards)
 
 
 def _append(folder: PartFolder, rows: pl.DataFrame) -> pl.DataFrame:

@@ -75,7 +75,7 @@ class Refreshed:
 
 
 def deck_size(played: int) -> int:
-    """How many cards to deal if so many were played of late: the traffic may grow until the next time."""
+    """How many cards to deal if so many were played since the last time: the traffic may grow until the next."""
     return max(LEAST_CARDS, 3 * played)
 
 

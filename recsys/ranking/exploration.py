@@ -25,7 +25,6 @@ class ExploreConfig:
     unknown: float = 0.6  # beyond that, times the share of the catalogue that was never shown
     looks: float = 0.15  # once everything was shown: for second looks at what may have been misjudged
     interleave: float = 0.3  # share of the cards, below 1, that are second looks while there are items never shown
-    awaited_s: float = 3.0  # a card that was played stays off the deck, while reactions to it may be under way
     horizon: float = 0.05  # a find will be of use in this many lists, of those served so far
 
 

@@ -149,10 +149,10 @@ class CatalogueStore(Protocol):
         """The cards that nobody has taken, next first."""
 
     async def played(self, epoch: int) -> int:
-        """How many cards were left out of the last deal, or played since."""
+        """How many cards were played since the last deal."""
 
-    async def deal(self, epoch: int, cards: Sequence[str], awaited_s: float) -> None:
-        """Put these cards, but for those played in the last ``awaited_s``, in place of the deck. Raises EpochOver."""
+    async def deal(self, epoch: int, cards: Sequence[str]) -> None:
+        """Put these cards, but for those played since the last deal, in place of the deck. Raises EpochOver."""
 
 
 class Ledger(Protocol):

@@ -27,7 +27,7 @@ log = structlog.get_logger()
 USERS: Final = "users"  # hash user_id → codes (see user_state)
 CATALOGUE: Final = "catalogue"  # list of JSON chunks of item records
 DECK: Final = "deck"  # list of item ids
-PLAYED: Final = "awaited"  # sorted set: the item ids played of late, by Unix seconds
+PLAYED: Final = "played"  # list of the item ids played since the deck was dealt
 DEALS: Final = "deals"  # how often it was dealt
 COUNTERS: Final = "counters"  # hash; "applied" is the number of log rows reflected
 ARTIFACTS: Final = "artifacts"  # hash: version, published_at, blob, vectors, digest of the vectors
@@ -83,8 +83,7 @@ local function push(command, key, first, last)
   for i = first, last, 1000 do redis.call(command, key, unpack(ARGV, i, math.min(i + 999, last))) end
 end
 if (redis.call('GET', KEYS[5]) or '0') == ARGV[2] then push('LPUSH', KEYS[3], 5, played - 1) end
-local time = redis.call('TIME')
-for i = played, users - 1 do redis.call('ZADD', KEYS[4], time[1] + time[2] / 1000000, ARGV[i]) end
+push('RPUSH', KEYS[4], played, users - 1)
 for i = users, #ARGV, 3 do
   local codes = redis.call('HGET', KEYS[2], ARGV[i]) or ''
   if #codes == tonumber(ARGV[i + 1]) then redis.call('HSET', KEYS[2], ARGV[i], codes .. ARGV[i + 2])
@@ -128,12 +127,11 @@ return 1
 _DEAL = (
     _GUARD
     + """
-local played, time = {}, redis.call('TIME')
-redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', time[1] + time[2] / 1000000 - ARGV[2])
-for _, card in ipairs(redis.call('ZRANGE', KEYS[3], 0, -1)) do played[card] = true end
-redis.call('DEL', KEYS[2])
+local played = {}
+for _, card in ipairs(redis.call('LRANGE', KEYS[3], 0, -1)) do played[card] = true end
+redis.call('DEL', KEYS[2], KEYS[3])
 redis.call('INCR', KEYS[4])
-for i = 3, #ARGV do if not played[ARGV[i]] then redis.call('RPUSH', KEYS[2], ARGV[i]) end end
+for i = 2, #ARGV do if not played[ARGV[i]] then redis.call('RPUSH', KEYS[2], ARGV[i]) end end
 return 1
 """
 )
@@ -251,10 +249,10 @@ class RedisState:
 
     async def played(self, epoch: int) -> int:
         with redis_errors(self._url):
-            return int(await self._client.zcard(self._key(epoch, PLAYED)))
+            return int(await self._client.llen(self._key(epoch, PLAYED)))
 
-    async def deal(self, epoch: int, cards: Sequence[str], awaited_s: float) -> None:
-        await self._write(_DEAL, epoch, (DECK, PLAYED, DEALS), awaited_s, *cards)
+    async def deal(self, epoch: int, cards: Sequence[str]) -> None:
+        await self._write(_DEAL, epoch, (DECK, PLAYED, DEALS), *cards)
 
     # Ledger
 

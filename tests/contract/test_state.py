@@ -19,8 +19,6 @@ from recsys.stores.ports import EpochOver, StoreMisconfigured, StoreUnavailable,
 from recsys.stores.redis_state import RedisState
 from tests.servers import RedisServer
 
-AWAITED_S = 1_000.0  # longer than any test takes
-
 
 @pytest.fixture
 async def state(settings: Settings, each_redis: RedisServer) -> AsyncIterator[RedisState]:
@@ -92,7 +90,7 @@ async def test_late_work_of_an_ended_epoch_changes_nothing(
     await state.begin_next()
     late = [
         state.add(epoch, [record("a")], ["a"]),
-        state.deal(epoch, ["a"], AWAITED_S),
+        state.deal(epoch, ["a"]),
         state.mark_shown(epoch, {"u": (0, b"1234")}),
         state.compact(epoch, "u", b"", b"1234"),
         state.apply(epoch, (0, 1), {"likes": 1}, {}),
@@ -113,7 +111,7 @@ async def test_a_restored_epoch_is_in_force_and_empty(state: RedisState, epoch: 
 
 
 async def test_a_page_of_another_epoch_deals_no_cards(state: RedisState, epoch: int) -> None:
-    await state.deal(epoch, ["a", "b"], AWAITED_S)
+    await state.deal(epoch, ["a", "b"])
     page = await state.open_page(epoch - 1, ["u"], 2)
     assert (page.epoch, page.cards, page.codes) == (epoch, [], [])
     assert await state.deck(epoch) == ["a", "b"]
@@ -131,14 +129,14 @@ async def test_a_page_holds_users_in_order_catalogue_version_and_cards(state: Re
 
 async def test_a_new_deck_replaces_the_old(state: RedisState, epoch: int) -> None:
     await state.add(epoch, [record("a"), record("b")], ["a", "b"])
-    await state.deal(epoch, ["c", "b"], AWAITED_S)
+    await state.deal(epoch, ["c", "b"])
     assert await state.deck(epoch) == ["c", "b"]
-    await state.deal(epoch, [], AWAITED_S)
+    await state.deal(epoch, [])
     assert await state.deck(epoch) == []
 
 
 async def test_every_card_is_dealt_once(state: RedisState, epoch: int) -> None:
-    await state.deal(epoch, [str(n) for n in range(100)], AWAITED_S)
+    await state.deal(epoch, [str(n) for n in range(100)])
     pages = await asyncio.gather(*(state.open_page(epoch, [], 7) for _ in range(20)))
     dealt = [card for page in pages for card in page.cards]
     assert sorted(dealt, key=int) == [str(n) for n in range(100)]
@@ -146,7 +144,7 @@ async def test_every_card_is_dealt_once(state: RedisState, epoch: int) -> None:
 
 async def test_cards_that_were_not_played_go_back_on_top_in_order(state: RedisState, epoch: int) -> None:
     cards = [str(n) for n in range(2_500)]
-    await state.deal(epoch, cards, AWAITED_S)
+    await state.deal(epoch, cards)
     page = await state.open_page(epoch, [], 2_400)
     rest = [card for card in cards if card != "1"]
     used = UsedCards(page.deal, ["1"], [card for card in page.cards if card != "1"])
@@ -158,34 +156,21 @@ async def test_cards_that_were_not_played_go_back_on_top_in_order(state: RedisSt
     assert await state.deck(epoch) == rest
 
 
-async def test_a_new_deck_leaves_out_what_was_played_of_late(state: RedisState, epoch: int) -> None:
-    await state.deal(epoch, ["a", "b", "c", "d"], AWAITED_S)
+async def test_a_new_deck_leaves_out_what_was_played_since_the_last(state: RedisState, epoch: int) -> None:
+    await state.deal(epoch, ["a", "b", "c", "d"])
     page = await state.open_page(epoch, [], 3)
     await state.mark_shown(epoch, {}, UsedCards(page.deal, ["b"], ["a", "c"]))
-    for _ in range(2):
-        await state.deal(epoch, ["a", "b", "c", "e"], AWAITED_S)
-        assert (await state.deck(epoch), await state.played(epoch)) == (["a", "c", "e"], 1)
-    await state.deal(epoch, ["a", "b"], awaited_s=0)
-    assert (await state.deck(epoch), await state.played(epoch)) == (["a", "b"], 0)
-
-
-async def test_a_card_that_is_played_again_is_awaited_again(
-    state: RedisState, epoch: int, each_redis: RedisServer
-) -> None:
-    await state.mark_shown(epoch, {}, UsedCards(0, ["a", "b"], []))
-    async with Redis.from_url(each_redis.url) as client:
-        (key,) = [key async for key in client.scan_iter(f"*:{epoch}:awaited") if state._prefix.encode() in key]
-        await client.zadd(key, {"a": 1, "b": 1})
-    await state.mark_shown(epoch, {}, UsedCards(0, ["a"], []))
-    await state.deal(epoch, ["a", "b"], AWAITED_S)
-    assert await state.deck(epoch) == ["b"]
+    await state.deal(epoch, ["a", "b", "c", "e"])
+    assert (await state.deck(epoch), await state.played(epoch)) == (["a", "c", "e"], 0)
+    await state.deal(epoch, ["a", "b"])
+    assert await state.deck(epoch) == ["a", "b"]
 
 
 async def test_cards_of_an_earlier_deck_do_not_come_back(state: RedisState, epoch: int) -> None:
     """The new one holds them already, unless they are no longer worth it."""
-    await state.deal(epoch, ["a", "b", "c"], AWAITED_S)
+    await state.deal(epoch, ["a", "b", "c"])
     page = await state.open_page(epoch, [], 3)
-    await state.deal(epoch, ["c", "a"], AWAITED_S)
+    await state.deal(epoch, ["c", "a"])
     await state.mark_shown(epoch, {}, UsedCards(page.deal, ["c"], ["a", "b"]))
     assert (await state.deck(epoch), await state.played(epoch)) == (["c", "a"], 1)
 
