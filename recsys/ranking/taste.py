@@ -124,7 +124,7 @@ def fold_in(of_dislike: Floats, *choices: ChoiceSet) -> Floats:
         share = np.minimum(np.maximum(chosen.rates, RATES[0]), RATES[1])  # np.clip takes three times as long
         share /= max(float(share.sum()), LEAST_TOTAL)
         beside = chosen.x - share @ chosen.x
-        liked, disliked = np.float32(chosen.marks == LIKE), np.float32(chosen.marks == DISLIKE)
+        liked, disliked = ((chosen.marks == mark).astype(np.float32) for mark in (LIKE, DISLIKE))
         error += liked @ beside + of_dislike * (disliked @ beside)
         precision += (beside.T * (share * (liked.sum() + DISLIKE_WORTH * disliked.sum()))) @ beside
     taste: Floats = sposv(precision, error)[1] if d else error
