@@ -258,10 +258,6 @@ def test_a_model_that_has_learned_gives_another_version() -> None:
     taste = TasteModel.untrained(300)
     versions = {
         Snapshot.take(1, catalogue, counts, model).version(0)
-        for model in (
-            None,
-            replace(taste, loadings=taste.loadings + 1),
-            replace(taste, genre_variance=1.0),
-        )
+        for model in (None, replace(taste, loadings=taste.loadings + 1), replace(taste, genre_variance=1.0))
     }
     assert len(versions) == 3
