@@ -335,6 +335,17 @@ def test_rabbitmq_away(with_rabbit: Rig, own_rabbit: RabbitServer, away: Away) -
     outlive(with_rabbit, own_rabbit, away)
 
 
+def test_what_waits_in_rabbitmq_outlives_its_death(with_rabbit: Rig, own_rabbit: RabbitServer) -> None:
+    likes = with_rabbit.counters().get("likes", 0)
+    with stopped(with_rabbit.pipeline):
+        for number in range(20):
+            with_rabbit.react(f"waiting-{number}", likes=[CATALOGUE[0]])
+        # Nobody has fetched anything: what is left is what the broker had on disk.
+        with killed(own_rabbit):
+            pass
+    with_rabbit.wait_counted(likes=likes + 20)
+
+
 def test_the_collectors_health_tells_that_rabbitmq_hangs(with_rabbit: Rig, own_rabbit: RabbitServer) -> None:
     with frozen(own_rabbit):
         assert with_rabbit.post_reactions("u", likes=[CATALOGUE[0]]).status_code == 503
