@@ -15,7 +15,8 @@ standard local port, else one that needs no installation.
 
 Options:
   --data-dir DIR               event log, Redis files, logs (default: data next to this script; or DATA_DIR)
-  --catalogue FILE             CSV with the columns movieId, title, genres, sent if there are no items yet
+  --catalogue FILE             CSV with the columns movieId, title, genres, or a folder of MovieLens; sent if there
+                               are no items yet
                                (default: webapp/data/catalogue.csv)
   --only NAMES                 start only these, comma separated: collector, recommendations, pipeline, webapp
   --embedded                   do not look for servers on standard ports; URLs that are set still win

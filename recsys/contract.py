@@ -17,9 +17,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from recsys.ids import ID_PATTERN, MAX_ID_CHARS
+
 DEFAULT_K: Final = 10
 MAX_K: Final = 1_000
-MAX_ID_CHARS: Final = 256
 MAX_REACTIONS_PER_CALL: Final = 10_000
 MAX_ITEMS_PER_CALL: Final = 200_000
 MAX_CLOCK_SKEW_S: Final = 3_600.0  # a receipt further in the future is not believed
@@ -30,8 +31,6 @@ QUEUE: Final = "user_interactions"
 INTERACT_TOPIC: Final = "user.interact.message"
 IMPRESSION_TOPIC: Final = "user.impression.message"
 
-# Visible ASCII without the slash, which separates path segments in /recs/{user_id}.
-ID_PATTERN: Final = r"^[!-.0-~]+$"
 _Id = Field(min_length=1, max_length=MAX_ID_CHARS, pattern=ID_PATTERN)
 UserId = Annotated[str, _Id]
 ItemId = Annotated[str, _Id, Field(coerce_numbers_to_str=True)]

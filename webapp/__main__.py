@@ -4,10 +4,11 @@ import os
 import sys
 from pathlib import Path
 
+from recsys.catalogue_csv import CatalogueError
 from recsys.logs import configure_logs
 from recsys.settings import read_settings
 from webapp.app import create_app
-from webapp.catalogue import SHIPPED, CatalogueError
+from webapp.catalogue import SHIPPED
 from webapp.server import serve
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import heapq
-import io
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,33 +15,22 @@ from typing import Final, TypeVar
 
 import structlog
 
-from recsys.contract import ID_PATTERN, MAX_ID_CHARS
+from recsys.catalogue_csv import Item, Table, catalogue_file, read_items, read_table
 
 log = structlog.get_logger()
 T = TypeVar("T")
 
 SHIPPED: Final = Path(__file__).resolve().parent / "data" / "catalogue.csv"
-REQUIRED: Final = ("movieId", "title", "genres")
 OPTIONAL: Final = ("type", "description", "title_ru", "description_ru")
-MOVIES, LINKS = "movies.csv", "links.csv"  # of a folder of MovieLens
+LINKS: Final = "links.csv"  # of a folder of MovieLens
+LINK_COLUMNS: Final = ("movieId", "imdbId")
 VALID_IMDB: Final = re.compile(r"[0-9]{1,10}")
-NO_GENRES: Final = "(no genres listed)"
 MAX_TITLE_CHARS: Final = 300
 MAX_DESCRIPTION_CHARS: Final = 2_000
 WARNINGS_LOGGED: Final = 5
 
-VALID_ID: Final = re.compile(ID_PATTERN)
 YEAR: Final = re.compile(r"\s*\((\d{4})(?:\s*[-–]\s*(?:\d{4})?)?\)\s*$")  # noqa: RUF001  (MovieLens has both dashes)
 ARTICLE_LAST: Final = re.compile(r"^(.+), (The|A|An|Le|La|Les|L'|Il|Der|Die|Das|El|Los)((?: \(.*\))?)$")
-
-
-class CatalogueError(Exception):
-    """The file is not a catalogue. The message says what is wrong with it."""
-
-
-def is_id(value: str) -> bool:
-    """Whether the services take it as an id of a user or item."""
-    return len(value) <= MAX_ID_CHARS and VALID_ID.fullmatch(value) is not None
 
 
 @dataclass(frozen=True)
@@ -115,70 +102,29 @@ def read_catalogue(path: Path) -> Catalogue:
 
     Raises CatalogueError; single rows that are broken are skipped with a warning.
     """
-    if path.is_dir():
-        path = path / MOVIES
-    catalogue = Catalogue()
-    for film in _read(path, REQUIRED, _film):
-        catalogue.films[film.id] = film
+    path = catalogue_file(path)
+    catalogue = Catalogue({item.id: _film(item) for item in _rows(path, read_items(path))})
     if (links := path.with_name(LINKS)).exists():
-        for item_id, imdb in _read(links, ("movieId", "imdbId"), _link):
+        for item_id, imdb in _rows(links, read_table(links, LINK_COLUMNS, _link)):
             if (found := catalogue.films.get(item_id)) is not None:
                 catalogue.films[item_id] = replace(found, imdb=imdb)
     return catalogue
 
 
-def _read(path: Path, columns: Sequence[str], parse: Callable[[Mapping[str, str]], T]) -> list[T]:
-    """What ``parse`` makes of each row; a row for which it raises ValueError is skipped."""
-    try:
-        content = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise CatalogueError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise CatalogueError(f"{path}, line {line}: this is not UTF-8 text") from error
-    rows = csv.reader(io.StringIO(content, newline=""))
-    try:
-        header = [name.strip() for name in next(rows, [])]
-        if missing := [name for name in columns if name not in header]:
-            raise CatalogueError(f"{path}, line 1: the header lacks {', '.join(missing)}")
-        return _collect(path, header, ((rows.line_num, row) for row in rows if row), parse)
-    except csv.Error as error:
-        raise CatalogueError(f"{path}, line {rows.line_num}: {error}") from error
+def _rows(path: Path, table: Table[T]) -> list[T]:
+    for row in table.skipped[:WARNINGS_LOGGED]:
+        log.warning("row skipped", path=str(path), line=row.line, problem=row.problem)
+    if len(table.skipped) > WARNINGS_LOGGED:
+        log.warning("rows skipped", path=str(path), count=len(table.skipped))
+    return table.rows
 
 
-def _collect(
-    path: Path,
-    header: Sequence[str],
-    rows: Iterable[tuple[int, list[str]]],
-    parse: Callable[[Mapping[str, str]], T],
-) -> list[T]:
-    found: list[T] = []
-    skipped = 0
-    for line, row in rows:
-        try:
-            if len(row) != len(header):
-                raise ValueError(f"{len(row)} fields instead of {len(header)}")
-            found.append(parse({name: value.strip() for name, value in zip(header, row, strict=True)}))
-        except ValueError as problem:
-            skipped += 1
-            if skipped <= WARNINGS_LOGGED:
-                log.warning("row skipped", path=str(path), line=line, problem=str(problem))
-    if skipped > WARNINGS_LOGGED:
-        log.warning("rows skipped", path=str(path), count=skipped)
-    return found
-
-
-def _film(values: Mapping[str, str]) -> Film:
-    if not is_id(values["movieId"]):
-        raise ValueError(f"movieId {values['movieId'][:40]!r} is not an id")
-    if "\n" in values["title"] or "\n" in values["genres"]:
-        raise ValueError("a line break within title or genres, perhaps an unclosed quotation mark")
-    title, year = split_title(values["title"])
-    if not title:
-        raise ValueError("no title")
-    kind, description, title_ru, description_ru = (values.get(name, "")[:MAX_DESCRIPTION_CHARS] for name in OPTIONAL)
-    genres = tuple(dict.fromkeys(split_genres(values["genres"])))
-    return Film(values["movieId"], title, year, genres, kind, description, split_title(title_ru)[0], description_ru)
+def _film(item: Item) -> Film:
+    title, year = split_title(item.title)
+    kind, description, title_ru, description_ru = (
+        item.columns.get(name, "")[:MAX_DESCRIPTION_CHARS] for name in OPTIONAL
+    )
+    return Film(item.id, title, year, item.genres, kind, description, split_title(title_ru)[0], description_ru)
 
 
 def _link(values: Mapping[str, str]) -> tuple[str, str]:
@@ -188,15 +134,10 @@ def _link(values: Mapping[str, str]) -> tuple[str, str]:
 
 
 def split_title(text: str) -> tuple[str, str]:
-    """``Matrix, The (1999)`` → ``("The Matrix", "1999")``; no year: empty."""
+    """``Matrix, The (1999)`` → ``("The Matrix", "1999")``; no year: empty. A year alone is the title as well."""
     match = YEAR.search(text)
-    title = text[: match.start()] if match else text
+    title = (text[: match.start()] if match else text) or text
     if article := ARTICLE_LAST.match(title):
         first = article[2] if article[2].endswith("'") else f"{article[2]} "
         title = f"{first}{article[1]}{article[3]}"
     return title[:MAX_TITLE_CHARS], match[1] if match else ""
-
-
-def split_genres(text: str) -> Iterator[str]:
-    if text != NO_GENRES:
-        yield from (genre for part in text.split("|") if (genre := part.strip()[:100]))

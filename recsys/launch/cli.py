@@ -45,7 +45,7 @@ def launch(
     try:
         services = choose_services(only, host, ports)
         items = read_catalogue(catalogue)
-        report.warn_rows(items.warnings)
+        report.warn_rows(items.path, items.skipped)
         require_free_ports(services, host)
         data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from recsys.catalogue_csv import Skipped
 from recsys.launch.backends import Backends, Choice
 from recsys.launch.embedded_redis import REDIS
 from recsys.launch.services import Service
@@ -68,11 +69,11 @@ class Report:
         for line in child.log_tail(TAIL_LINES).splitlines():
             self.say(f"    {line}", style="dim")
 
-    def warn_rows(self, warnings: Sequence[str]) -> None:
-        for warning in warnings[:WARNINGS_SHOWN]:
-            self.say(warning, style="yellow")
-        if len(warnings) > WARNINGS_SHOWN:
-            self.say(f"{len(warnings) - WARNINGS_SHOWN} more rows of this file were skipped.", style="yellow")
+    def warn_rows(self, path: Path, skipped: Sequence[Skipped]) -> None:
+        for row in skipped[:WARNINGS_SHOWN]:
+            self.say(f"{path}, line {row.line}: {row.problem}; row skipped.", style="yellow")
+        if len(skipped) > WARNINGS_SHOWN:
+            self.say(f"{len(skipped) - WARNINGS_SHOWN} more rows of this file were skipped.", style="yellow")
 
     def ready(
         self, services: Iterable[Service], children: dict[str, Child], backends: Backends, notes: Sequence[str]

@@ -1,116 +1,68 @@
-"""The demo catalogue: read from a CSV file in the format of MovieLens, sent to a system that has no items yet."""
+"""The catalogue that a system without items is filled with."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
+from urllib.parse import quote
 
+from recsys.catalogue_csv import CatalogueError, Item, Skipped, catalogue_file, read_items
 from recsys.launch.errors import LaunchError, UsageError
 from recsys.launch.http import NoAnswer, request
 
-if TYPE_CHECKING:
-    from _csv import Reader
-
-COLUMNS: Final = ("movieId", "title", "genres")
-NO_GENRES: Final = "(no genres listed)"
-# The ids that the contract allows, without the import of its whole module.
-VALID_ID: Final = re.compile(r"[!-.0-~]{1,256}")
-MAX_GENRE_CHARS: Final = 100
 ITEMS_PER_CALL: Final = 5_000
 QUERY_S: Final = 5.0
 SEND_S: Final = 30.0
 
 
-@dataclass
+@dataclass(frozen=True)
 class Catalogue:
-    item_ids: list[str] = field(default_factory=list)
-    genres: list[list[str]] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)  # one per row that was skipped
+    path: Path
+    items: Sequence[Item]
+    skipped: Sequence[Skipped] = field(default_factory=list)
 
     def calls(self) -> Iterator[dict[str, object]]:
         """Bodies of ``POST /add_items``."""
-        for start in range(0, len(self.item_ids), ITEMS_PER_CALL):
-            part = slice(start, start + ITEMS_PER_CALL)
-            yield {"item_ids": self.item_ids[part], "genres": self.genres[part]}
+        for start in range(0, len(self.items), ITEMS_PER_CALL):
+            part = self.items[start : start + ITEMS_PER_CALL]
+            yield {"item_ids": [item.id for item in part], "genres": [list(item.genres) for item in part]}
 
 
 def read_catalogue(path: Path) -> Catalogue:
-    """Of a CSV file, or of ``movies.csv`` in a folder of MovieLens.
-
-    Raises UsageError for a file that is not a catalogue; single rows that are broken are skipped with a warning.
-    """
-    if path.is_dir():
-        path = path / "movies.csv"
+    """Of a CSV file, or of a folder of MovieLens. UsageError for a file that is not a catalogue."""
+    path = catalogue_file(path)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise UsageError(f"{path}, line {line}: this is not UTF-8 text.") from error
-    rows = csv.reader(io.StringIO(text, newline=""))
-    try:
-        return _parse(path, rows)
-    except csv.Error as error:
-        raise UsageError(f"{path}, line {rows.line_num}: {error}.") from error
-
-
-def _parse(path: Path, rows: Reader) -> Catalogue:
-    header = next(rows, [])
-    if missing := [column for column in COLUMNS if column not in header]:
-        raise UsageError(
-            f"{path}, line 1: the header lacks {', '.join(missing)}; found {','.join(header) or 'nothing'}."
-        )
-    columns = [header.index(column) for column in COLUMNS]
-    catalogue = Catalogue()
-    for row in rows:
-        if not row:
-            continue
-        problem = f"{len(row)} fields instead of {len(header)}" if len(row) != len(header) else ""
-        if not problem:
-            item, title, genres = (row[column].strip() for column in columns)
-            problem = _problem(item, title, genres)
-        if problem:
-            catalogue.warnings.append(f"{path}, line {rows.line_num}: {problem}; row skipped.")
-            continue
-        catalogue.item_ids.append(item)
-        catalogue.genres.append(split_genres(genres))
-    return catalogue
-
-
-def _problem(item: str, title: str, genres: str) -> str:
-    """Why the row cannot be an item; empty if it can."""
-    if not VALID_ID.fullmatch(item):
-        return f"movieId {item[:40]!r} is not an id"
-    if "\n" in title or "\n" in genres:
-        return "a line break within title or genres, perhaps an unclosed quotation mark"
-    if any(len(genre) > MAX_GENRE_CHARS for genre in split_genres(genres)):
-        return f"a genre longer than {MAX_GENRE_CHARS} characters"
-    return ""
-
-
-def split_genres(text: str) -> list[str]:
-    if text == NO_GENRES:
-        return []
-    return [genre for part in text.split("|") if (genre := part.strip())]
+        read = read_items(path)
+    except CatalogueError as error:
+        raise UsageError(str(error)) from error
+    return Catalogue(path, read.rows, read.skipped)
 
 
 def seed(url: str, catalogue: Catalogue) -> str:
     """Send the catalogue unless the service at ``url`` has items. Returns what was done; raises LaunchError."""
     try:
-        if items := _items(url):
-            return f"already holds {items} items"
+        if held := _items(url):
+            if held == len(catalogue.items) and _knows_ends_of(url, catalogue):
+                return f"already holds {held} items"
+            return (
+                f"already holds {held} items, others than {catalogue.path.name}. To replace them and all that was "
+                f"learned: curl -X POST {url}/cleanup, then start again. To keep them: another --data-dir."
+            )
         for body in catalogue.calls():
             _expect_ok("POST /add_items", *request("POST", f"{url}/add_items", timeout_s=SEND_S, body=body))
     except NoAnswer as error:
         raise LaunchError(str(error)) from error
-    return f"filled with {len(catalogue.item_ids)} items"
+    return f"filled with {len(catalogue.items)} items"
+
+
+def _knows_ends_of(url: str, catalogue: Catalogue) -> bool:
+    """Whether the service knows the first and last item."""
+    ends = (catalogue.items[0], catalogue.items[-1])
+    answers = [request("GET", f"{url}/similar/{quote(item.id, safe='')}", timeout_s=QUERY_S) for item in ends]
+    return all(status != 404 for status, _ in answers)
 
 
 def _items(url: str) -> int:

@@ -104,6 +104,7 @@ def test_sigint_stops_everything_and_the_next_run_finds_its_catalogue(launch: Ca
     second = launch(ports=first.ports)
     second.wait_until_ready()
     assert "already holds 500 items" in second.output()
+    assert "others than" not in second.output()
     second.signal(signal.SIGTERM)
     second.expect_clean_end()
 
@@ -148,6 +149,7 @@ def test_nothing_outlives_a_killed_launcher(launch: Callable[..., Launcher]) -> 
     again = launch(ports=launcher.ports)
     again.wait_until_ready()
     assert "already holds 500 items" in again.output()
+    assert "others than" not in again.output()
 
 
 @pytest.mark.parametrize(

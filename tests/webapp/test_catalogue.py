@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import structlog
 
+from recsys.catalogue_csv import CatalogueError
 from recsys.settings import Settings
 from tests.servers import free_port
 from tests.webapp.conftest import visited
-from webapp.catalogue import SHIPPED, CatalogueError, Film, read_catalogue, split_title
+from webapp.catalogue import SHIPPED, Film, read_catalogue, split_title
 
 
 class TestCatalogue:
