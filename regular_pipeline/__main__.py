@@ -21,7 +21,7 @@ from regular_pipeline import service
 app = typer.Typer(help=__doc__, add_completion=False, pretty_exceptions_enable=False)
 console = Console(soft_wrap=True, markup=False, highlight=False)
 console_error = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
-Epoch = Annotated[int | None, typer.Option(help="an epoch of the log; the latest if not given")]
+Epoch = Annotated[int | None, typer.Option(help="an epoch of the log, as stats lists them; the latest with events if not given")]
 
 
 @app.callback(invoke_without_command=True)
@@ -41,7 +41,10 @@ def once() -> None:
 
 @app.command()
 def rebuild(epoch: Epoch = None) -> None:
-    """Restore state and artifacts from the log alone, after Redis was lost. Stop the pipeline first."""
+    """Restore state and artifacts from the log alone, after Redis was lost.
+
+    Stop the pipeline first. With the private Redis of run_all.sh: ./run_all.sh --only collector,recommendations
+    """
     work = _run(service.rebuild(read_settings(), epoch))
     console.print(f"epoch {work.epoch} is in force again: {len(work.catalogue):,} items, {work.events.rows:,} rows")
 

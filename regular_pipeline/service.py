@@ -89,7 +89,10 @@ def _known_epoch(event_log: EventLog, wanted: int | None) -> int:
         raise StoreMisconfigured(f"{event_log.folder} holds no event log: is DATA_DIR right?")
     if wanted is not None and wanted not in known:
         raise StoreMisconfigured(f"no log of epoch {wanted} in {event_log.folder}: it holds {known}")
-    return known[-1] if wanted is None else wanted
+    if wanted is not None:
+        return wanted
+    # After a loss of Redis a newer one has begun, in which nothing may have happened yet.
+    return next((epoch for epoch in reversed(known) if event_log.events(epoch).rows), known[-1])
 
 
 def export(settings: Settings, target: Path, epoch: int | None) -> int:

@@ -18,6 +18,8 @@ import pytest
 import redis
 
 from recsys.contract import EVENT_SCHEMA
+from recsys.stores.connect import log_folder
+from recsys.stores.event_log import EventLog
 from recsys.stores.redis_state import RedisState
 from recsys.user_state import DISLIKE, LIKE, SHOWN
 from tests.servers import ROOT, Child, RedisServer, wait_until
@@ -243,6 +245,9 @@ def test_rebuild_restores_everything_from_the_log_alone(rig: Rig) -> None:
         before = contents(rig)
         forget_everything(rig)
         assert rig.recs("visitor") == [], "the services notice the loss"
+        rig.add(CATALOGUE[:25])  # as the launcher does at its next start
+        assert command("once", env=rig.env).returncode == 0
+        assert len(EventLog(log_folder(rig.settings)).epochs()) == 2
         done = command("rebuild", env=rig.env)
         assert done.returncode == 0, done.stderr
         assert str(before.epoch) in done.stdout
