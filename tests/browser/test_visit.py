@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import NewPage, web_app
 from tests.browser.person import (
@@ -104,6 +104,72 @@ def test_undo(page: Page) -> None:
     expect(page.get_by_role("button", name="Undo")).to_be_hidden()
     page.goto("/reactions")
     expect(cards(page)).to_have_count(0)
+
+
+class TestSlowLists:
+    """The site answers when the test lets it."""
+
+    @pytest.fixture
+    def page(self, new_page: NewPage) -> Page:
+        return new_page(expected=("503",))
+
+    @staticmethod
+    def hold(page: Page, address: str) -> list[Route]:
+        held: list[Route] = []
+        page.route(address, lambda route: held.append(route))  # noqa: PLW0108  (Playwright takes no builtins)
+        return held
+
+    @staticmethod
+    def wait_for(page: Page, held: list[Route], count: int) -> None:
+        # Whatever is asked of the page lets Playwright hand over what happened on it.
+        wait_until(lambda: bool(page.title()) and len(held) == count, 30, f"request {count} of this page")
+
+    def test_quick_clicks_ask_for_one_list(self, page: Page) -> None:
+        page.goto("/")
+        asked = self.hold(page, "**/cards")
+        old = listed(page)[0]
+        others = page.get_by_role("link", name="Show me others")
+        others.dblclick()
+        self.wait_for(page, asked, 1)
+        others.click()
+        asked[0].continue_()
+        wait_for_new_list(page, old)
+        assert len(asked) == 1, "what nobody has seen yet counts as shown"
+        others.click()
+        self.wait_for(page, asked, 2)
+
+    def test_an_older_list_does_not_replace_a_newer_one(self, page: Page) -> None:
+        page.goto("/")
+        asked = self.hold(page, "**/cards")
+        liked = listed(page)[0]
+        page.get_by_role("link", name="Show me others").click()
+        self.wait_for(page, asked, 1)
+        button(cards(page).first, "like").click()
+        self.wait_for(page, asked, 2)
+        asked[1].continue_()
+        wait_for_new_list(page, liked)
+        newer = listed(page)
+        with page.expect_response("**/cards"):
+            asked[0].continue_()
+        expect(page.get_by_role("status")).to_have_text(f"You like {FILMS[liked].title}.")
+        expect(page.get_by_role("button", name="Undo")).to_be_visible()
+        assert listed(page) == newer
+
+    def test_a_list_that_came_during_a_reaction_is_asked_for_again(self, page: Page) -> None:
+        page.goto("/")
+        asked, said = self.hold(page, "**/cards"), self.hold(page, "**/react")
+        old = listed(page)[0]
+        page.get_by_role("link", name="Show me others").click()
+        self.wait_for(page, asked, 1)
+        button(cards(page).first, "like").click()
+        self.wait_for(page, said, 1)
+        with page.expect_response("**/cards"):
+            asked[0].continue_()
+        assert listed(page)[0] == old
+        said[0].fulfill(status=503, json={})
+        self.wait_for(page, asked, 2)
+        asked[1].continue_()
+        wait_for_new_list(page, old)
 
 
 def test_a_mind_is_changed(page: Page) -> None:

@@ -9,7 +9,8 @@ const notice = document.getElementById("notice");
 const noticeText = notice.querySelector("p");
 const undoForm = notice.querySelector("form");
 const seeLink = notice.querySelector("a");
-let underWay = 0;
+let underWay = 0; // reactions
+let asked = 0; // lists: only the one asked for last is shown
 let refreshTimer = 0;
 let noticeTimer = 0;
 
@@ -86,23 +87,29 @@ async function react(itemId, action) {
   seeLink.hidden = Boolean(recommended) || !answer.ok;
   say(answer.message);
   // Once the last of several quick reactions has been taken in.
-  if (recommended?.dataset.changed && !underWay) refreshTimer = setTimeout(refresh, DRAIN_MS);
+  if (recommended?.dataset.changed && !underWay) {
+    asked += 1; // a list that is under way is older than the reaction
+    refreshTimer = setTimeout(refresh, DRAIN_MS);
+  }
 }
 
 async function refresh() {
   clearTimeout(refreshTimer);
+  asked += 1;
+  const mine = asked;
   recommended.setAttribute("aria-busy", "true");
+  let html = "";
   try {
     const answer = await fetch(recommended.dataset.source, { headers: { Accept: "text/html" } });
     if (!answer.ok) throw new Error(String(answer.status));
-    const html = await answer.text();
-    if (underWay) return; // the next refresh follows
-    replaceList(html);
+    html = await answer.text();
   } catch {
-    say(words.listDown);
-  } finally {
-    recommended.removeAttribute("aria-busy");
+    if (mine === asked) say(words.listDown);
   }
+  if (mine !== asked) return; // a newer one follows
+  recommended.removeAttribute("aria-busy");
+  if (html && underWay) recommended.dataset.changed = "yes"; // and one more once the reaction is kept, or is not
+  else if (html) replaceList(html);
 }
 
 function replaceList(html) {
@@ -133,7 +140,7 @@ document.addEventListener("submit", (event) => {
 document.getElementById("others")?.addEventListener("click", (event) => {
   if (event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
-  refresh();
+  if (!recommended.hasAttribute("aria-busy")) refresh();
 });
 
 if (notice.classList.contains("shown")) hideNoticeLater();
