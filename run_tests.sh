@@ -37,8 +37,6 @@ source "$root/environment.sh"
 prepare_environment requirements-dev.txt
 
 export PATH="$environment/bin:$PATH"
-# The tests bring their own servers, whatever this shell is set up to use.
-unset REDIS_URL BROKER_URL DATA_DIR KEY_PREFIX
 
 ruff check .
 ruff format --check .

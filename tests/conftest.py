@@ -13,6 +13,10 @@ from hypothesis import settings as hypothesis_settings
 from recsys.settings import Settings
 from tests.servers import RABBIT_PROGRAM, RabbitServer, RedisServer, redis_programs
 
+# The tests bring their own servers and settings, whatever this shell is set up to use. A Qdrant server has to be given.
+for name in {*Settings.model_fields, "catalogue"} - {"qdrant_url"}:
+    os.environ.pop(name.upper(), None)
+
 # No example has to be found within a time: a machine may stand still for a moment.
 hypothesis_settings.register_profile("local", hypothesis_settings.get_profile("default"), deadline=None)
 if not os.environ.get("CI"):

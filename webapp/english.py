@@ -20,6 +20,7 @@ ENGLISH: Final[dict[str, str]] = {
     "you_are": "You are",
     "open_person": "Open another person",
     "person_id": "Person id",
+    "person_id_rule": "Latin letters, digits and signs; no spaces and no /",
     "open": "Open",
     "new_person": "New person",
     # For you

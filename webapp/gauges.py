@@ -36,7 +36,6 @@ class Rate:
 
 @dataclass(frozen=True)
 class Lag:
-    lists: int
     median_s: float
     p95_s: float
 
@@ -67,4 +66,4 @@ class Lags:
             lags = sorted(self._lags)
         if not lags:
             return None
-        return Lag(len(lags), statistics.median(lags), lags[min(len(lags) - 1, round(0.95 * len(lags)))])
+        return Lag(statistics.median(lags), lags[min(len(lags) - 1, round(0.95 * len(lags)))])

@@ -11,9 +11,6 @@ from typing import Final
 from webapp.catalogue import Catalogue, Film
 from webapp.texts import genre_name, text, title_of
 
-# What the sources of the ranking have to do with the visitor; a source without a line here is taken for "taste".
-SOURCES: Final = {"popular": "popular", "explore": "explore", "again": "again"}
-RANKED_BY_RATE: Final = frozenset({"ranked", "popular"})
 ALIKE: Final = 0.6  # cosine of two films' genres from which on one may be there because of the other
 
 
@@ -53,15 +50,13 @@ class Taste:
 
 
 def reason_for(source: str, film: Film, taste: Taste) -> Reason:
-    match SOURCES.get(source, "taste"):
-        case "explore" | "again" as kind:
-            return Reason(kind, text(f"reason_{kind}"))
-        case "taste":
-            if (liked := taste.nearest(film)) is not None:
-                return Reason("because", text("reason_because", title=title_of(liked)))
-            if genre := taste.favourite(film):
-                return Reason("genre", text("reason_genre", genre=genre_name(genre)))
-    if source not in RANKED_BY_RATE:
+    if source in ("explore", "again"):
+        return Reason(source, text(f"reason_{source}"))
+    if (liked := taste.nearest(film)) is not None:
+        return Reason("because", text("reason_because", title=title_of(liked)))
+    if genre := taste.favourite(film):
+        return Reason("genre", text("reason_genre", genre=genre_name(genre)))
+    if source != "ranked":
         return Reason("other", text("reason_picked"))
     if genre := taste.most_telling(film):
         return Reason("popular", text("reason_popular_in", genre=genre_name(genre)))

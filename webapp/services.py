@@ -72,15 +72,9 @@ class Services:
         ports = {"collector": settings.collector_port, "recommendations": settings.recommendations_port}
         self.urls: Mapping[str, str] = {name: f"http://{host}:{port}" for name, port in ports.items()}
         # The collector may try the broker again at the very end of its patience: it is given up later than that.
-        patience = {"collector": 2 * settings.publish_timeout_s + 1, "recommendations": ANSWER_S}
+        self._patience = {"collector": 2 * settings.publish_timeout_s + 1, "recommendations": ANSWER_S}
         self._pools = {
-            name: urllib3.HTTPConnectionPool(
-                host,
-                port,
-                maxsize=CONNECTIONS,
-                timeout=urllib3.Timeout(connect=CONNECT_S, read=patience[name]),
-                retries=False,
-            )
+            name: urllib3.HTTPConnectionPool(host, port, maxsize=CONNECTIONS, retries=False)
             for name, port in ports.items()
         }
         self._lock = threading.Lock()
@@ -145,7 +139,7 @@ class Services:
     def health(self, service: ServiceName) -> Health:
         start = time.perf_counter()
         try:
-            status, answer = self._send(service, "GET", "/healthcheck")
+            status, answer = self._send(service, "GET", "/healthcheck", read_s=ANSWER_S)
         except ServiceDown as error:
             return Health(0, error.reason, (time.perf_counter() - start) * 1000)
         try:
@@ -169,27 +163,36 @@ class Services:
         return body
 
     def _send(
-        self, service: ServiceName, method: str, target: str, body: dict[str, Any] | None = None
+        self,
+        service: ServiceName,
+        method: str,
+        target: str,
+        body: dict[str, Any] | None = None,
+        read_s: float | None = None,
     ) -> tuple[int, bytes]:
-        """Status and body. Tried a second time where that cannot make a reaction count twice."""
+        """Status and body, within ``read_s`` or the usual patience.
+
+        Tried a second time where that cannot make a reaction count twice.
+        """
+        timeout = urllib3.Timeout(connect=CONNECT_S, read=read_s or self._patience[service])
         try:
-            return self._send_once(service, method, target, body)
+            return self._send_once(service, method, target, body, timeout)
         except ReadTimeoutError as error:
             raise ServiceDown(service, "no answer in time") from error
         except HTTPError as error:
             if method != "GET" and not isinstance(error, NewConnectionError):
                 raise ServiceDown(service, type(error).__name__) from error
         try:
-            return self._send_once(service, method, target, body)
+            return self._send_once(service, method, target, body, timeout)
         except HTTPError as error:
             raise ServiceDown(service, type(error).__name__) from error
 
     def _send_once(
-        self, service: ServiceName, method: str, target: str, body: dict[str, Any] | None
+        self, service: ServiceName, method: str, target: str, body: dict[str, Any] | None, timeout: urllib3.Timeout
     ) -> tuple[int, bytes]:
         headers = {} if body is None else {"Content-Type": "application/json"}
         payload = None if body is None else json.dumps(body).encode()
-        answer = self._pools[service].urlopen(method, target, payload, headers, redirect=False)
+        answer = self._pools[service].urlopen(method, target, payload, headers, redirect=False, timeout=timeout)
         return answer.status, answer.data
 
 

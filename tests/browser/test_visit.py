@@ -24,6 +24,7 @@ from tests.browser.person import (
 )
 from tests.servers import System, wait_until
 from tests.webapp.conftest import add_catalogue
+from webapp.english import ENGLISH
 
 GENRE = "Horror"
 OF_GENRE = [film.id for film in FILMS.values() if film.genres == (GENRE,)]
@@ -116,7 +117,7 @@ class TestSlowLists:
     @staticmethod
     def hold(page: Page, address: str) -> list[Route]:
         held: list[Route] = []
-        page.route(address, lambda route: held.append(route))  # noqa: PLW0108  (Playwright takes no builtins)
+        page.route(address, lambda route: held.append(route))
         return held
 
     @staticmethod
@@ -242,3 +243,11 @@ class TestPeople:
         page.get_by_role("button", name="Open", exact=True).click()
         page.get_by_role("link", name="My reactions").click()
         assert listed(page) == ["2"]
+
+    def test_a_name_that_cannot_be_an_id_is_refused_with_the_rule(self, page: Page) -> None:
+        page.goto("/reactions")
+        field = page.get_by_label("Open another person")
+        for name, valid in (("Ann Smith", False), ("Анна", False), ("a/b", False), (" ann-1@x.org ", True)):
+            field.fill(name)
+            assert field.evaluate("field => field.checkValidity()") is valid, name
+        expect(field).to_have_attribute("title", ENGLISH["person_id_rule"])

@@ -26,15 +26,22 @@ class TestLanguages:
 
 
 class TestPhone:
+    @pytest.mark.parametrize("width", [320, 360])
     @pytest.mark.parametrize("locale", ["en-GB", "ru-RU"])
-    def test_nothing_is_wider_than_360_pixels(self, new_page: NewPage, locale: str) -> None:
-        page = new_page(locale=locale, expected=("404",), **PHONE)
+    def test_everything_fits_the_width(self, new_page: NewPage, locale: str, width: int) -> None:
+        phone = PHONE | {"viewport": {"width": width, "height": 740}}
+        page = new_page(locale=locale, expected=("404",), **phone)
         say_about(page, "2", "like")
         widths = {}
         for address in ("/", "/top", "/item/2", "/search?q=night", "/reactions", "/status", "/none"):
             page.goto(address)
             widths[address] = page.evaluate("document.scrollingElement.scrollWidth")
-        assert set(widths.values()) == {360}, widths
+        assert set(widths.values()) == {width}, widths
+        page.goto("/")
+        hide, card = button(cards(page).first, "hide").bounding_box(), cards(page).first.bounding_box()
+        assert hide is not None
+        assert card is not None
+        assert hide["x"] + hide["width"] <= card["x"] + card["width"]
 
     def test_a_tap_changes_the_list(self, new_page: NewPage) -> None:
         page = new_page(**PHONE)

@@ -8,11 +8,11 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-import urllib3
 
 from recsys.settings import Settings
 from tests.servers import ROOT, Child, Service, free_port
@@ -67,11 +67,19 @@ def test_answers_of_something_else_are_no_crash(tmp_path: Path, body: bytes) -> 
 @pytest.mark.parametrize("patience_s", [0.1, 3.0, 30.0])
 def test_the_collector_is_given_up_later_than_its_own_patience(patience_s: float) -> None:
     services = Services(Settings(_env_file=None, publish_timeout_s=patience_s))  # type: ignore[call-arg]
-    limit = services._pools["collector"].timeout
-    assert isinstance(limit, urllib3.Timeout)
-    assert isinstance(limit.read_timeout, float)
-    assert limit.read_timeout > 2 * patience_s
+    assert services._patience["collector"] > 2 * patience_s
     services.close()
+
+
+def test_status_does_not_wait_for_a_service_as_long_as_a_reaction_would(tmp_path: Path) -> None:
+    # It takes connections and never answers.
+    with ThreadPoolExecutor() as pool, socket.create_server(("127.0.0.1", 0)) as hanging:
+        port = hanging.getsockname()[1]
+        ports = {"collector_port": port, "recommendations_port": port, "publish_timeout_s": 1e4}
+        settings = Settings(_env_file=None, listen_host="127.0.0.1", data_dir=tmp_path, **ports)  # type: ignore[arg-type]
+        with visited(settings) as visitor:
+            page = pool.submit(visitor.get, "/status").result(60).text
+            assert page.count(f"</span>{ENGLISH['status_silent']}") == 2
 
 
 class TestProcess:

@@ -84,6 +84,12 @@ class TestReactions:
         visitor.react("2", "dislike", headers=JSON)
         assert text("liked") + " <" not in visitor.get("/reactions").text
 
+    def test_all_are_listed(self, visitor: Visitor) -> None:
+        visitor.get("/reactions")
+        for item in list(FILMS)[:120]:
+            visitor.react(item, "like", headers=JSON)
+        assert len(items_in(visitor.get("/reactions").text)) == 120
+
     def test_without_javascript_comes_back_with_a_notice_once(self, visitor: Visitor) -> None:
         visitor.get("/reactions")
         assert visitor.react("2", "like").location == "/reactions"
