@@ -21,9 +21,7 @@ from regular_pipeline import service
 app = typer.Typer(help=__doc__, add_completion=False, pretty_exceptions_enable=False)
 console = Console(soft_wrap=True, markup=False, highlight=False)
 console_error = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
-Epoch = Annotated[
-    int | None, typer.Option(help="of the log, as stats lists them; the latest with events if not given")
-]
+Epoch = Annotated[int | None, typer.Option(help="of the log, as stats lists them; the latest with events if not given")]
 
 
 @app.callback(invoke_without_command=True)
