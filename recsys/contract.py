@@ -23,6 +23,7 @@ DEFAULT_K: Final = 10
 MAX_K: Final = 1_000
 MAX_REACTIONS_PER_CALL: Final = 10_000
 MAX_ITEMS_PER_CALL: Final = 200_000
+MAX_GENRES_PER_ITEM: Final = 256
 MAX_CLOCK_SKEW_S: Final = 3_600.0  # a receipt further in the future is not believed
 
 # Broker names are those of the original system, so that its clients keep working.
@@ -35,6 +36,8 @@ _Id = Field(min_length=1, max_length=MAX_ID_CHARS, pattern=ID_PATTERN)
 UserId = Annotated[str, _Id]
 ItemId = Annotated[str, _Id, Field(coerce_numbers_to_str=True)]
 Genre = Annotated[str, Field(min_length=1, max_length=100)]
+# Every list of the bodies fails fast: a refusal must not cost more than what is refused.
+Genres = Annotated[list[Genre], Field(max_length=MAX_GENRES_PER_ITEM, fail_fast=True)]
 Action = Literal["like", "dislike", "hide", "undo"]
 
 
@@ -67,7 +70,7 @@ class AddItems(BaseModel):
     """Body of ``POST /add_items``: a batch of items, inserted or updated by id."""
 
     item_ids: list[ItemId] = Field(max_length=MAX_ITEMS_PER_CALL, fail_fast=True)
-    genres: list[list[Genre]] = Field(default_factory=list, fail_fast=True, description="absent or empty: unknown")
+    genres: list[Genres] = Field(default_factory=list, fail_fast=True, description="absent or empty: unknown")
 
     @field_validator("genres")
     @classmethod

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ValidationError
 from recsys.contract import (
     CATALOGUE_CHUNK,
     MAX_CLOCK_SKEW_S,
+    MAX_GENRES_PER_ITEM,
+    MAX_GENRES_PER_ITEM,
     MAX_ITEMS_PER_CALL,
     MAX_K,
     MAX_REACTIONS_PER_CALL,
@@ -126,6 +128,18 @@ def test_ids_are_visible_ascii_without_the_slash(character: str) -> None:
 def test_good_ids_pass_unchanged(good: str) -> None:
     parsed = parse(Interact, {"user_id": good, "item_ids": [good], "actions": ["like"]})
     assert (parsed.user_id, parsed.item_ids) == (good, [good])
+
+
+@pytest.mark.parametrize("bad", [[1] * 100_000, ["g"] * (MAX_GENRES_PER_ITEM + 1), ["g" * 101] * 100_000])
+def test_a_refusal_does_not_grow_with_what_is_wrong(bad: list[Any]) -> None:
+    fields = refused(AddItems, {"item_ids": ["a", "b"], "genres": [bad, bad]})
+    assert len(fields) == 1
+    assert fields[0].startswith("genres.0")
+
+
+def test_as_many_genres_as_are_told_apart() -> None:
+    genres = [str(n) for n in range(MAX_GENRES_PER_ITEM)]
+    assert parse(AddItems, {"item_ids": ["a"], "genres": [genres]}).records()[0].genres == tuple(genres)
 
 
 @pytest.mark.parametrize("model", [Interact, AddItems])

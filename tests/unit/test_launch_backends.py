@@ -10,6 +10,7 @@ import pytest
 from dotenv import dotenv_values
 from rich.console import Console
 
+from recsys.catalogue_csv import Skipped
 from recsys.launch.backends import Finding, Kind, choose_backends, needs_private_redis, redis_finding, url_finding
 from recsys.launch.backends_file import published
 from recsys.launch.errors import LaunchError
@@ -149,7 +150,7 @@ class TestReport:
     def test_only_the_first_warnings_are_shown(self) -> None:
         console = Console(width=120, force_terminal=False, color_system=None)
         with console.capture() as capture:
-            Report(console).warn_rows([f"line {i}" for i in range(9)])
+            Report(console).warn_rows(Path("films.csv"), [Skipped(line, "no title") for line in range(9)])
         assert capture.get().splitlines()[-1].startswith("4 more rows")
-        assert "line 4" in capture.get()
+        assert "films.csv, line 4: no title; row skipped." in capture.get()
         assert "line 5" not in capture.get()
