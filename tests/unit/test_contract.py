@@ -14,7 +14,6 @@ from recsys.contract import (
     CATALOGUE_CHUNK,
     MAX_CLOCK_SKEW_S,
     MAX_GENRES_PER_ITEM,
-    MAX_GENRES_PER_ITEM,
     MAX_ITEMS_PER_CALL,
     MAX_K,
     MAX_REACTIONS_PER_CALL,
