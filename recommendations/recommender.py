@@ -109,10 +109,13 @@ class Recommender:
     async def _open_page(self, users: Sequence[str], cards: int) -> tuple[Knowledge, Page]:
         """A page, and what is known of its epoch with at least its catalogue."""
         while True:
-            known = self._known
+            known, replayed = self._known, self._known.catalogue.chunks
             page = await self._store.open_page(known.epoch, users, cards)
             if page.epoch != known.epoch:
                 await self.begin(page.epoch)
+            elif page.catalogue_chunks < replayed:
+                log.warning("the catalogue log is shorter than it was: it was restored", chunks=page.catalogue_chunks)
+                await self.begin(page.epoch, instead_of=known)
             elif page.catalogue_chunks > known.catalogue.chunks:
                 await self._read_catalogue(known)
             # While we waited a cleanup may have ended the epoch; then the page is void.
@@ -169,10 +172,10 @@ class Recommender:
         except (StoreError, EpochOver) as error:
             log.warning("a user's state was not compacted", error=str(error))
 
-    async def begin(self, epoch: int) -> None:
-        """Forget the epoch held and learn this one."""
+    async def begin(self, epoch: int, instead_of: Knowledge | None = None) -> None:
+        """Forget what is held and learn this epoch, unless it is held already; anew if what is held is ``instead_of``."""
         async with self._syncing:
-            if self._known.epoch != epoch:
+            if self._known.epoch != epoch or self._known is instead_of:
                 # The artifacts first: the catalogue read after them holds every item that they are about.
                 fresh = Knowledge(self._ranking, epoch, artifacts=await self._store.fetch(epoch))
                 for chunk in await self._store.since(epoch, 0):

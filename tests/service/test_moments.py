@@ -152,6 +152,20 @@ async def test_new_items_between_the_page_and_the_catalogue(recommender: Recomme
     assert sorted(await listed(recommender)) == ["another", "more-0", "more-1", "old-0"]
 
 
+async def test_a_catalogue_log_that_was_restored_in_fewer_pieces(recommender: Recommender, store: Interrupted) -> None:
+    """As ``rebuild`` does it after a loss of Redis, between two requests to this worker."""
+    for item in OLD[:4]:
+        await recommender.add_items(AddItems(item_ids=[item]))
+    epoch = await store.state.current()
+    raw: Any = store.state._client
+    await raw.delete(*[key async for key in raw.scan_iter(match=f"{store.state._prefix}:*")])
+    await store.state.restore(epoch)
+    await store.state.add(epoch, AddItems(item_ids=OLD[:4]).records(), [])
+    assert await recommender.add_items(AddItems(item_ids=["new"])) == (1, 0)
+    assert await recommender.add_items(AddItems(item_ids=["new"])) == (0, 0)
+    assert sorted(await listed(recommender)) == sorted(["new", *OLD[:4]])
+
+
 NEWER: Final = "artifacts are fetched after the page, so they may know items that this worker's catalogue does not"
 
 
