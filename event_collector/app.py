@@ -26,6 +26,7 @@ log = structlog.get_logger()
 
 ACCEPTED: Final = Counter("reactions_accepted_total", "reactions that the broker holds")
 RETRY_PAUSE_S: Final = 0.1
+EPOCH_SHARE: Final = 0.5  # of the patience; the rest is left for the broker
 
 
 class Collector:
@@ -41,6 +42,7 @@ class Collector:
         """Return once the broker holds the event for good. StoreUnavailable: it may or may not hold it."""
         if not body.item_ids:
             return
+        deadline = asyncio.get_running_loop().time() + self._patience_s
         event: dict[str, Any] = {
             "event_id": uuid.uuid4().hex,
             "epoch": await self._epoch(),
@@ -50,29 +52,37 @@ class Collector:
             "actions": body.actions,
             "timestamp": body.timestamp,
         }
-        await self._publish(to_json(event))
+        await self._publish(to_json(event), deadline)
         ACCEPTED.inc(len(body.item_ids))
 
     async def _epoch(self) -> int:
-        """While Redis is away no cleanup can end the epoch, so the last one known still holds."""
+        """While Redis is away: the last one known.
+
+        It may have ended if a cleanup was answered between this process's last event and the outage; then the event is
+        logged with the epoch that it belonged to, and has no effect.
+        """
         try:
-            self._last_epoch = await self._epochs.current()
-        except StoreUnavailable as error:
+            async with asyncio.timeout(self._patience_s * EPOCH_SHARE):
+                self._last_epoch = await self._epochs.current()
+        except (StoreUnavailable, TimeoutError) as error:
             if not self._last_epoch:
-                raise
-            log.warning("epoch taken from memory", epoch=self._last_epoch, error=str(error))
+                raise StoreUnavailable(str(error) or "Redis does not tell the epoch") from error
+            log.warning("epoch taken from memory", epoch=self._last_epoch, error=str(error) or "no answer in time")
         return self._last_epoch
 
-    async def _publish(self, event: bytes) -> None:
+    async def _publish(self, event: bytes, deadline: float) -> None:
         """Wait a moment for a broker that is away. A second copy of an event does no harm: its id is the same."""
-        deadline = time.monotonic() + self._patience_s
-        while True:
-            try:
-                return await self._broker.publish(INTERACT_TOPIC, [event])
-            except StoreUnavailable:
-                if time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(RETRY_PAUSE_S)
+        failure = StoreUnavailable(f"the broker did not take the event within {self._patience_s:g} s")
+        try:
+            async with asyncio.timeout_at(deadline):
+                while True:
+                    try:
+                        return await self._broker.publish(INTERACT_TOPIC, [event])
+                    except StoreUnavailable as error:
+                        failure = error
+                    await asyncio.sleep(RETRY_PAUSE_S)
+        except TimeoutError:
+            raise failure from None
 
     async def check(self) -> str:
         await self._broker.ping()

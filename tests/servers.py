@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -160,6 +161,19 @@ class RabbitServer(Child):
     def _listening(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    @contextmanager
+    def memory_alarm(self) -> Iterator[None]:
+        """Meanwhile the server blocks whoever publishes."""
+        self._control("set_vm_memory_high_watermark", "0.000001")
+        try:
+            yield
+        finally:
+            self._control("set_vm_memory_high_watermark", "0.4")
+
+    def _control(self, *args: str) -> None:
+        command = [str(RABBIT_PROGRAM.with_name("rabbitmqctl")), "-n", self._env["RABBITMQ_NODENAME"], *args]
+        subprocess.run(command, env=self._env, capture_output=True, check=True)
 
     def close(self) -> None:
         """Stop, and take epmd along: RabbitMQ starts it as a daemon of its own."""

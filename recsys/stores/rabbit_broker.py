@@ -29,6 +29,7 @@ from recsys.stores.ports import CredentialsRefused, Delivery, StoreMisconfigured
 HEARTBEAT_S: Final = 10
 # Unacknowledged messages the server may send ahead; at least one batch, and far below the pipeline's memory of ids.
 PREFETCH: Final = 10_000
+NOWHERE: Final = "ping"  # a routing key that nothing is bound to
 PERSISTENT: Final = int(aio_pika.DeliveryMode.PERSISTENT)
 
 
@@ -125,7 +126,14 @@ class RabbitBroker:
         return state.declaration_result.message_count or 0
 
     async def ping(self) -> None:
-        await self.depth()
+        """With a message that no queue takes: a broker whose disk or memory is short answers, but confirms nothing.
+
+        Not an empty one: it is the body at which the broker blocks.
+        """
+        with self._errors():
+            async with asyncio.timeout(self._timeout_s):
+                session = await self._live_session()
+                await session.publisher.basic_publish(b"?", exchange=EXCHANGE, routing_key=NOWHERE, wait=False)
 
     async def close(self) -> None:
         if self._session is not None and not self._session.connection.is_closed:

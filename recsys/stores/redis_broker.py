@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -91,8 +92,9 @@ class RedisBroker:
             return int(await self._client.xlen(self._stream))
 
     async def ping(self) -> None:
+        """With a write: a server that is out of memory or a replica answers, but takes nothing."""
         with redis_errors(self._url):
-            await self._client.ping()
+            await self._client.set(f"{self._stream}:ping", int(time.time()))
 
     async def close(self) -> None:
         await self._client.aclose()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import aio_pika
 import pytest
+import redis
 
 from recsys.contract import IMPRESSION_TOPIC, INTERACT_TOPIC, QUEUE
 from recsys.settings import Settings
 from recsys.stores.connect import open_broker
 from recsys.stores.ports import Broker, StoreMisconfigured, StoreUnavailable
+from tests.servers import RabbitServer
 
 WAIT = {"wait_s": 0.3, "linger_s": 0.02}
 
@@ -57,6 +60,41 @@ async def test_the_topic_travels_with_the_message(broker: Broker) -> None:
     await broker.publish(IMPRESSION_TOPIC, [b"shown"])
     await broker.publish(INTERACT_TOPIC, [b"liked"])
     assert await fetch_all(broker, 2) == [(IMPRESSION_TOPIC, b"shown"), (INTERACT_TOPIC, b"liked")]
+
+
+@pytest.fixture
+async def full_broker(request: pytest.FixtureRequest, broker_settings: Settings) -> AsyncIterator[Broker]:
+    """It answers, but takes no messages until the test is over."""
+    if broker_settings.broker_url.startswith("amqp"):
+        server: RabbitServer = request.getfixturevalue("rabbit_server")
+        filled = server.memory_alarm()
+    else:
+        filled = memory_full(broker_settings.broker_url)
+    opened = open_broker(broker_settings.model_copy(update={"publish_timeout_s": 1.0}))
+    with filled:
+        yield opened
+    await opened.close()
+
+
+@contextmanager
+def memory_full(url: str) -> Iterator[None]:
+    with redis.Redis.from_url(url) as client:
+        client.config_set("maxmemory", "1")
+        try:
+            yield
+        finally:
+            client.config_set("maxmemory", "0")
+
+
+async def test_a_broker_that_takes_no_messages_does_not_pass_for_well(full_broker: Broker) -> None:
+    with pytest.raises(StoreUnavailable):
+        await full_broker.ping()
+
+
+async def test_a_broker_that_is_well(broker: Broker) -> None:
+    await broker.ping()
+    assert await fetch_all(broker, 0) == []
+    assert await broker.depth() == 0
 
 
 async def test_an_idle_fetch_is_empty(broker: Broker) -> None:
