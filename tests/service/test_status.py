@@ -14,11 +14,12 @@ from tests.service.rig import Rig, ids
 
 @pytest.fixture(scope="module")
 def rig(folder: Path, redis_server: RedisServer) -> Iterator[Rig]:
-    with Rig(folder, redis_server.url, redis_server.url) as made:
+    url = redis_server.url.replace("//", "//default:secret@")  # a user without a password lets any pass
+    with Rig(folder, url, url) as made:
         yield made
 
 
-def test_status_before_and_after_the_first_refresh(rig: Rig) -> None:
+def test_status_before_and_after_the_first_refresh(rig: Rig, redis_server: RedisServer) -> None:
     empty = rig.get("/status").json()
     assert empty["log"] == {"rows": 0}
     assert empty["refresh"] == {"rows": 0, "published_at": None}
@@ -32,8 +33,5 @@ def test_status_before_and_after_the_first_refresh(rig: Rig) -> None:
     assert (status["epoch"], status["items"], status["log"]["rows"], status["log"]["likes"]) == (rig.epoch(), 3, 2, 1)
     assert status["refresh"]["rows"] == 2
     assert began <= status["refresh"]["published_at"] <= time.time()
-    assert status["backends"] == {
-        "state": rig.settings.redis_url,
-        "broker": rig.settings.broker_url,
-        "vectors": "local folder",
-    }
+    hidden = redis_server.url.replace("//", "//default:***@")
+    assert status["backends"] == {"state": hidden, "broker": hidden, "vectors": "local folder"}
