@@ -41,7 +41,7 @@ from grader.options import (
     Users,
     WorldSpec,
 )
-from grader.run import Run, load, save
+from grader.run import Run, load, prepare_folder, save
 from grader.scoring import profile_of
 from grader.screen import ProgressScreen
 from grader.service import Address
@@ -105,6 +105,7 @@ def run_command(
         salt=salt,
     )
     require_health(address, timeout)
+    prepare_folder(output or RUNS)
     with ProgressScreen(Console(stderr=True)) as screen:
         run = grade(set_stage(config, screen), address, screen)
     folder = output or RUNS / f"{datetime.now():%Y%m%d-%H%M%S}-{run.facts['world']['name'].replace(':', '-')}"

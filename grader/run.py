@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Final
 
 import numpy as np
@@ -123,6 +124,17 @@ def _sources(record: Record, steps: np.ndarray) -> pl.Series:
     names = record.source_names
     labels = [[names[n] for n in row if n >= 0] for row in record.source[steps].tolist()]
     return pl.Series(labels, dtype=pl.List(pl.String))
+
+
+def prepare_folder(folder: Path) -> None:
+    """Made if absent, and tried before hours are spent on what shall be saved there. GraderError if it won't do."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise GraderError(
+            f"{folder} cannot be written ({error.strerror}): name another folder with --output."
+        ) from error
 
 
 def save(run: Run, folder: Path, **more: Any) -> None:

@@ -125,6 +125,16 @@ def test_a_bad_option_is_told_in_a_sentence_before_anything_is_asked(
     assert output == ""
 
 
+def test_a_folder_that_cannot_be_written_is_told_before_the_run(command: Command, tmp_path: Path) -> None:
+    service, taken = InOrder(), tmp_path / "file"
+    taken.touch()
+    with serving_apart(service) as address:
+        code, _, errors = command("run", *at(address.recs_url), *QUICK, "--output", str(taken))
+    assert code == 2
+    assert f"{taken} cannot be written" in sentence_of(errors)
+    assert set(service.paths) == {"GET /healthcheck"}, "nothing is erased"
+
+
 @pytest.mark.parametrize("arguments", [["run", "--users", "0"], ["run", "--sheep"], ["sing"], ["report"]])
 def test_wrong_usage_ends_with_2(command: Command, arguments: list[str]) -> None:
     code, _, errors = command(*arguments)

@@ -10,7 +10,7 @@ import pytest
 
 from grader.assessment import Assessment, assess
 from grader.errors import GraderError
-from grader.run import Run, load, save
+from grader.run import Run, load, prepare_folder, save
 from tests.grader.runs import asked, run_of, told
 from tests.grader.services import InOrder
 from tests.grader.stages import graded, staged
@@ -62,6 +62,25 @@ async def test_a_run_saved_again_is_the_same_run_still(tmp_path: Path) -> None:
 async def test_rows_are_of_the_documented_columns(run: Run) -> None:
     real = await graded(InOrder(), staged())
     assert real.requests.schema == run.requests.schema
+
+
+def test_a_folder_is_made_before_anything_is_saved_there(run: Run, tmp_path: Path) -> None:
+    prepare_folder(tmp_path / "new" / "folder")
+    assert list((tmp_path / "new" / "folder").iterdir()) == []
+    save(run, tmp_path)
+    prepare_folder(tmp_path)
+    assert load(tmp_path).facts == run.facts
+
+
+@pytest.mark.parametrize("folder", ["file", "file/below", "/proc", "/proc/below", "x" * 300])
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, folder: str) -> None:
+    """Not even root may write below /proc."""
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(GraderError, match="cannot be written") as refused:
+        prepare_folder(tmp_path / folder)
+    assert str(tmp_path / folder) in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert (tmp_path / "file").read_text() == "kept"
 
 
 def truncate(path: Path) -> None:
