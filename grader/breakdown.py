@@ -97,7 +97,7 @@ def _warm(run: Run) -> Bools:
 def _by_source(run: Run) -> dict[str, Bools]:
     k = run.lists.k
     rows: list[list[str]] = run.recs["sources"].to_list()
-    times = Counter(name for row in rows for name in row)
+    times = Counter(name for row in rows for name in row if name != OTHER_SOURCES)
     number = {name: n for n, (name, _) in enumerate(times.most_common(MOST_SOURCES))}
     source = np.full((len(rows), k), -1)
     for n, row in enumerate(rows):

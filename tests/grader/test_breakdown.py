@@ -11,9 +11,12 @@ from hypothesis import given, settings
 from grader.assessment import assess, measure, standing
 from grader.breakdown import MOST_SOURCES, Breakdown, Fault, Part, breakdowns, faults
 from grader.errors import GraderError
+from grader.record import MOST_SOURCES as MOST_KEPT
+from grader.record import Record
 from grader.run import Run
 from grader.scoring import Profile
 from tests.grader.runs import asked, run_of, told
+from tests.grader.stages import staged
 from tests.grader.worlds import Shown, shown_lists, world_of
 
 NOT_ALL = {"Genre of the item", "Source named by the service"}  # items have several genres or none, sources may lack
@@ -93,6 +96,16 @@ def test_of_many_sources_the_rare_ones_are_counted_together() -> None:
     assert sorted(found) == ["all other sources", *often]
     assert found["all other sources"][:2] == (5, 5)
     assert found["often 00"][:2] == (6, 7)
+
+
+def test_of_more_sources_than_a_record_keeps_no_place_is_lost() -> None:
+    record = Record.of(staged().plan, k=1)
+    names = [f"source {n}" for n in range(3 * MOST_KEPT // 2)]
+    numbers = [record.source_number(name) for name in names]
+    rows = [asked(0, [0], sources=[record.source_names[number]]) for number in numbers]
+    found = parts_of(breakdowns(run_of(WORLD, rows), seed=0), "Source named by the service")
+    assert len(found) == MOST_SOURCES + 1
+    assert found["all other sources"][1] == len(names) - MOST_SOURCES
 
 
 def test_without_sources_there_is_no_breakdown_by_them() -> None:
