@@ -8,7 +8,6 @@ once, so nothing is used up by asking. The probes come after the session, so tha
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -17,7 +16,7 @@ import numpy as np
 
 from grader.metrics.lists import NOTHING, Lists
 from grader.service import K, Service, read_list
-from grader.session import Names
+from grader.session import Names, sleep_until
 
 DELAYS_S: Final = (0.0, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 PROBES: Final = 20  # of each delay
@@ -86,7 +85,7 @@ async def measure_lag(service: Service, names: Names, lists: Lists, seed: int) -
         user = f"{names.user_ids[0]}-{number}"
         async with places:
             answer = await service.interact(user, disliked, ["dislike"] * len(disliked))
-        await asyncio.sleep(max(0.0, answer.done_s + DELAYS_S[number % len(DELAYS_S)] - time.perf_counter()))
+        await sleep_until(answer.done_s + DELAYS_S[number % len(DELAYS_S)])
         listed = await service.recs(user, K)
         shown = read_list(listed.body) if listed.status == 200 else ""
         if answer.problem or isinstance(shown, str):

@@ -61,6 +61,12 @@ async def add_catalogue(service: Service, world: World, names: Names, batch: int
     return taken
 
 
+async def sleep_until(due_s: float) -> None:
+    """Until ``time.perf_counter`` says so: timers of event loops fire up to a millisecond before they are due."""
+    while (left := due_s - time.perf_counter()) > 0:  # noqa: ASYNC110  (time comes without an event)
+        await asyncio.sleep(left)
+
+
 class Session:
     """Arrivals are open: a visit starts at its time, whatever others are waiting for, as long as a place is free.
 
@@ -84,7 +90,7 @@ class Session:
         self._began_s = time.perf_counter()
         async with asyncio.TaskGroup() as visits:
             for visit, arrival_s in enumerate((self.plan.arrival_s / self._config.speed).tolist()):
-                await self._until(arrival_s)
+                await sleep_until(self._began_s + arrival_s)
                 await self._places.acquire()
                 task = visits.create_task(self._visit(visit, arrival_s))
                 task.add_done_callback(lambda _: self._places.release())
@@ -93,10 +99,6 @@ class Session:
     def _now(self) -> float:
         return time.perf_counter() - self._began_s
 
-    async def _until(self, due_s: float) -> None:
-        if (left := due_s - self._now()) > 0:
-            await asyncio.sleep(left)
-
     async def _visit(self, visit: int, due_s: float) -> None:
         plan, user = self.plan, int(self.plan.user[visit])
         async with self._busy[user]:
@@ -104,7 +106,7 @@ class Session:
             for step in range(plan.first[visit], plan.first[visit + 1]):
                 if step > plan.first[visit]:
                     due_s = self._now() + plan.pause_s[step] / self._config.speed
-                    await self._until(due_s)
+                    await sleep_until(self._began_s + due_s)
                 self.record.due_s[step] = due_s
                 if plan.looks[step]:
                     shown = await self._look(step, user)

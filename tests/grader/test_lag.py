@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
+import aiohttp
 import numpy as np
 import pytest
 from aiohttp import web
@@ -13,8 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grader import lag as module
-from grader.lag import DELAYS_S, FAVOURITES, PROBES, Lag, Probe, favourites, lag_of
+from grader.lag import DELAYS_S, FAVOURITES, PROBES, Lag, Probe, favourites, lag_of, measure_lag
 from grader.metrics.lists import judge
+from grader.service import Address, Answer, Service
+from grader.session import Names
+from tests.grader.clock import jumping
 from tests.grader.services import AtRandom, InOrder, Reacted
 from tests.grader.stages import graded, names_of, staged
 from tests.grader.worlds import world_of
@@ -102,6 +109,49 @@ class Unanswered(InOrder):
         if reacted.user in self.visitors:
             return await super().react(request, reacted)
         return web.json_response({}, status=500)
+
+
+class Sharp(Service):
+    """In process: lists reflect a dislike ``lag_s`` after it. They are sent ``held_s`` after they are wanted."""
+
+    def __init__(self, lag_s: float, held_s: float = 0.0) -> None:
+        super().__init__(cast(aiohttp.ClientSession, None), Address())
+        self._lag_s, self._held_s = lag_s, held_s
+        self._accepted_s: dict[str, float] = {}
+
+    async def interact(self, user_id: str, item_ids: Sequence[str], actions: Sequence[str]) -> Answer:
+        self._accepted_s[user_id] = now_s = time.perf_counter()
+        return Answer(200, b"{}", "", now_s, now_s)
+
+    async def recs(self, user_id: str, k: int, *, explain: bool = False) -> Answer:
+        await asyncio.sleep(self._held_s)
+        now_s = time.perf_counter()
+        reflects = now_s - self._accepted_s[user_id] >= self._lag_s
+        body = {"item_ids": ["other"] if reflects else ["favourite 0"]}
+        return Answer(200, json.dumps(body).encode(), "", now_s, now_s)
+
+
+def probed(service: Service, early_s: float = 0.0) -> Lag:
+    """What ``measure_lag`` finds; all users were shown ten favourites."""
+    items = [f"favourite {n}" for n in range(10)]
+    names = Names(items, ["user"], range(10), {item: n for n, item in enumerate(items)})
+    shown = judge(world_of([{}], [set()] * 10), np.array([0], np.int32), np.arange(10, dtype=np.int32)[None])
+    with jumping(early_s) as run:
+        return run(measure_lag(service, names, shown, seed=0))
+
+
+@pytest.mark.parametrize("early_s", [0.0, 0.001], ids=lambda early_s: f"timers {early_s:g} s early")
+def test_a_probe_waits_for_its_delay_whatever_timers_do(early_s: float) -> None:
+    """Probes that came before their time would be counted at the next shorter delay, where nothing is reflected."""
+    lag = probed(Sharp(lag_s=0.06), early_s)
+    assert lag.shares == [(delay, float(delay > 0.06)) for delay in DELAYS_S]
+    assert lag.p50_s == lag.p95_s == 0.1
+
+
+def test_a_probe_counts_at_the_delay_with_which_it_was_sent() -> None:
+    """Not at the planned one: a grader that is late would find a service slower to learn than it is, or quicker."""
+    lag = probed(Sharp(lag_s=0.06, held_s=0.15))
+    assert lag.shares == [(delay, 1.0) for delay in DELAYS_S if delay >= 0.1]
 
 
 @pytest.fixture
