@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
@@ -20,6 +20,7 @@ K: Final = 10  # the default of the contract
 NO_ANSWER: Final = 0  # in place of a status
 KEPT_ALIVE_S: Final = 1.5  # shorter than servers keep idle connections, so that none is closed under a request
 EXCERPT_BYTES: Final = 200
+MAX_ANSWER_BYTES: Final = 4_000_000  # nothing the contract asks for comes near; keeps an endless answer from memory
 
 
 @dataclass(frozen=True)
@@ -32,16 +33,17 @@ class Address:
     def __post_init__(self) -> None:
         for name in ("recs_url", "interact_url"):
             url = getattr(self, name).rstrip("/")
-            if not _is_url(url):
+            if not is_url(url):
                 raise GraderError(f"{url!r} is no URL: give one like http://localhost:5001.")
             object.__setattr__(self, name, url)
 
 
-def _is_url(text: str) -> bool:
+def is_url(text: str) -> bool:
+    """Whether requests can be sent there: host names and ports follow their rules."""
     try:
-        parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, or an address in brackets that never close
+        url = URL(text)
+        return url.scheme in ("http", "https") and bool((url.host or "").encode("idna")) and url.port != 0
+    except ValueError:
         return False
 
 
@@ -88,14 +90,16 @@ class Service:
         headers = {"Content-Type": "application/json"} if data else None
         try:
             async with self._client.request(method, url, data=data, headers=headers) as response:
-                content = await response.read()
+                content = await read_some(response)
                 status = response.status
         except TimeoutError:
             problem = "timeout"
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: sent on to what is no host name
             problem = _reason(error)
         done_s = time.perf_counter()
-        if status not in (NO_ANSWER, 200):
+        if len(content) > MAX_ANSWER_BYTES:
+            status, content, problem = NO_ANSWER, b"", f"answer over {MAX_ANSWER_BYTES / 1e6:g} MB"
+        elif status not in (NO_ANSWER, 200):
             problem = f"status {status}"
         return Answer(status, content, problem, sent_s, done_s)
 
@@ -128,12 +132,29 @@ class Service:
         return answer
 
 
+async def read_some(response: aiohttp.ClientResponse) -> bytes:
+    """All of it, or something more than MAX_ANSWER_BYTES."""
+    content = bytearray()
+    async for piece in response.content.iter_any():
+        content += piece
+        if len(content) > MAX_ANSWER_BYTES:
+            break
+    return bytes(content)
+
+
+def encodable(text: object) -> str:
+    """As text that UTF-8 can hold; half of a surrogate pair, which JSON may hold, becomes its escape."""
+    return str(text).encode(errors="backslashreplace").decode()
+
+
 def _reason(error: Exception) -> str:
     """In few words and without addresses, so that equal problems are counted together."""
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"no connection ({error.strerror or type(error.os_error).__name__})"
     if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError):
         return "connection closed"
+    if isinstance(error, UnicodeError):
+        return "sent on to an invalid host name"
     return type(error).__name__
 
 
@@ -144,7 +165,7 @@ def _require(answer: Answer, url: str) -> None:
         seen = "an HTML page: is this the port of another program?"
     if not answer.problem and not is_page:
         return
-    what = f"answered {answer.problem or 'status 200'}" if answer.status else f"gave no answer: {answer.problem}"
+    what = f"answered {answer.problem or 'status 200'}" if answer.status else f"gave no usable answer: {answer.problem}"
     hint = f" ({seen})" if seen else "" if answer.status else "; is the service running, and is the URL right?"
     raise GraderError(f"{url} {what}{hint}")
 
@@ -160,7 +181,7 @@ def read_list(body: bytes) -> Shown | str:
         return "no item_ids"
     sources = parsed.get("sources")
     labelled = isinstance(sources, list) and len(sources) == len(ids)
-    return Shown([str(item) for item in ids], [str(s) for s in sources] if labelled else [])
+    return Shown([encodable(item) for item in ids], [encodable(s) for s in sources] if labelled else [])
 
 
 @asynccontextmanager

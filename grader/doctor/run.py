@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from grader.doctor import checks_basics, checks_cleanup, checks_input, checks_lists, checks_load, checks_reactions
 from grader.doctor.curl import shell_lines
@@ -14,6 +13,7 @@ from grader.doctor.outcome import Check, CheckFailed, Outcome, Verdict
 from grader.doctor.probe import Call, Probe
 from grader.doctor.service import Limits, Service
 from grader.errors import GraderError
+from grader.service import encodable, is_url
 
 CHECKS: tuple[Check, ...] = (
     *checks_basics.CHECKS,
@@ -88,7 +88,7 @@ async def _outcome(check: Check, service: Service) -> Outcome:
     except CheckFailed as failure:
         curl = shell_lines(failure.calls or _calls_of(failure.user, service))
         seconds = time.perf_counter() - began
-        return Outcome(check.name, check.wants, failure.verdict, failure.seen, curl, seconds)
+        return Outcome(check.name, check.wants, failure.verdict, encodable(failure.seen), curl, seconds)
     return Outcome(check.name, check.wants, Verdict.OK, seen, seconds=time.perf_counter() - began)
 
 
@@ -101,18 +101,10 @@ async def _is_gone(service: Service) -> bool:
 
 
 async def _must_answer(probe: Probe, option: str, url: str) -> None:
-    if not _is_url(url):
-        raise GraderError(f"{option} {url} is no URL: write it like http://localhost:5001.")
+    if not is_url(url):
+        raise GraderError(f"{option} {url!r} is no URL: write it like http://localhost:5001.")
     call = await probe.call("GET", f"{url.rstrip('/')}/healthcheck")
     if not call.status:
         raise GraderError(f"{call.url}: {call.failure}; start the service, or correct {option}.")
     if call.status < 500 and call.content.lstrip()[:5].lower() in (b"<!doc", b"<html"):
         raise GraderError(f"{call.url} answers with a web page, not as such a service: correct {option}.")
-
-
-def _is_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # of a port that is no number or too large
-        return False

@@ -112,6 +112,9 @@ def test_a_saved_run_is_assessed_again_by_another_profile(command: Command, url:
         (["--recs-url", "http://[::1"], "is no URL"),
         (["--recs-url", "http://localhost:99999"], "is no URL"),
         (["--interact-url", "http://localhost:port"], "is no URL"),
+        (["--recs-url", "http://a..b:5001"], "'http://a..b:5001' is no URL"),
+        (["--interact-url", f"http://{'x' * 64}"], "is no URL"),
+        (["--recs-url", "http://\udcff"], "'http://\\udcff' is no URL"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -187,10 +190,20 @@ async def page_for_browsers(request: web.Request) -> web.Response:
     return web.Response(status=404, text="<!doctype html>\n<html>\nnot found", content_type="text/html")
 
 
+async def much(request: web.Request) -> web.Response:
+    return web.Response(body=b" " * 5_000_000)
+
+
+async def send_nowhere(request: web.Request) -> web.Response:
+    raise web.HTTPFound("http://a..b/")
+
+
 BAD = {
     "an HTML page": (page_for_browsers, "HTML page"),
     "hangs": (hang, "timeout"),
     "hangs up": (hang_up, "connection closed"),
+    "sends nowhere": (send_nowhere, "sent on to an invalid host name"),
+    "too large": (much, "answer over 4 MB"),
 }
 REFUSING = {
     "status 503": (503, '{"detail": "Redis is away"}', 'answered status 503 ({"detail": "Redis is away"})'),

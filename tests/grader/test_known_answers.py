@@ -156,6 +156,8 @@ WAYS = {
     "hangs": Way("timeout"),
     "closes": Way("connection closed"),
     "cut off": Way("ClientPayloadError"),
+    "endless": Way("answer over 0.1 MB"),
+    "sent nowhere": Way("sent on to an invalid host name"),
     "html": Way("no JSON"),
     "other key": Way("no item_ids"),
     "no object": Way("no item_ids"),
@@ -164,6 +166,7 @@ WAYS = {
     "unknown ids": Way("", K, unknown=4, fault="unknown ids", lost=4),
     "repeated ids": Way("", K, repeated=2, fault="repeated within the list", lost=2),
     "numbers": Way("", K, unknown=K, fault="unknown ids", lost=K),
+    "no text": Way("", K, unknown=1, fault="unknown ids", lost=1),
     "too many": Way("", 13, fault="", lost=0),
 }
 
@@ -188,6 +191,10 @@ class Failing(InOrder):
                 return hung_up(request)
             case "cut off":
                 return await cut_off(request)
+            case "endless":
+                return await endless(request)
+            case "sent nowhere":
+                raise web.HTTPFound("http://a..b/")
             case "html":
                 return web.Response(text="<html>", content_type="text/html")
         return web.json_response(body_of(way, found, self.items))
@@ -206,6 +213,13 @@ async def cut_off(request: web.Request) -> web.StreamResponse:
     return hung_up(request)
 
 
+async def endless(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse()
+    await response.prepare(request)
+    while True:  # until nobody reads it any more
+        await response.write(b" " * 10_000)
+
+
 def body_of(way: str, found: Sequence[str], items: Sequence[str]) -> Any:
     changed: dict[str, Any] = {
         "other key": {"items": found},
@@ -215,6 +229,7 @@ def body_of(way: str, found: Sequence[str], items: Sequence[str]) -> Any:
         "unknown ids": {"item_ids": [*found[:6], *"wxyz"]},
         "repeated ids": {"item_ids": [*found[:8], found[0], found[1]]},
         "numbers": {"item_ids": list(range(K))},
+        "no text": {"item_ids": [*found[:9], "\ud800"]},
         "too many": {"item_ids": [*found, *items[-3:]]},
     }
     return changed.get(way, {"item_ids": found})
@@ -229,7 +244,9 @@ def failing() -> tuple[Run, Failing, Stage]:
         async with serving(service) as address:
             return await put_through(stage, address, Silence())
 
-    return asyncio.run(go()), service, stage
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("grader.service.MAX_ANSWER_BYTES", 100_000)
+        return asyncio.run(go()), service, stage
 
 
 def way_of(row: dict[str, Any], service: Failing, stage: Stage) -> Way:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import cast
 
 import aiohttp
@@ -15,7 +16,7 @@ from aiohttp import web
 from grader.assessment import assess
 from grader.errors import GraderError
 from grader.grade import Silence, Stage, put_through
-from grader.run import Run
+from grader.run import Run, load, save
 from grader.service import Address, Answer, Service, connect, read_list
 from grader.session import Names, Session, SessionConfig, add_catalogue
 from tests.grader.clock import jumping
@@ -213,6 +214,18 @@ async def test_sources_are_asked_for_if_they_are_offered(
     assert all(row == labels for row in run.recs["sources"].to_list())
 
 
+@dataclass
+class HalfASurrogate(InOrder):
+    async def answer(self, request: web.Request, user: str, found: list[str]) -> web.StreamResponse:
+        return web.json_response({"item_ids": found, "sources": ["\ud800"] * len(found)})
+
+
+async def test_what_json_may_hold_and_utf_8_may_not_is_saved_as_its_escape(tmp_path: Path) -> None:
+    run = await graded(HalfASurrogate(), staged())
+    save(run, tmp_path)
+    assert load(tmp_path).recs["sources"].to_list() == [["\\ud800"] * 10] * run.recs.height
+
+
 @pytest.mark.parametrize(("k", "queries"), [(10, {""}), (4, {"k=4"})])
 async def test_k_is_sent_unless_it_is_the_default(k: int, queries: set[str]) -> None:
     service = InOrder()
@@ -292,6 +305,10 @@ async def test_interrupting_the_measurement_of_the_lag_keeps_the_run() -> None:
         (b'{"item_ids": ["a"], "sources": ["s"], "more": 1}', (["a"], ["s"])),
         (b'{"item_ids": ["a", "b"], "sources": ["s"]}', (["a", "b"], [])),
         (b'{"item_ids": []}', ([], [])),
+        (
+            b'{"item_ids": ["\\ud83d\\ude00", "\\ude00"], "sources": [1, "\\ud800!"]}',
+            (["😀", "\\ude00"], ["1", "\\ud800!"]),
+        ),
         (b'["a"]', "no item_ids"),
         (b'{"items": ["a"]}', "no item_ids"),
         (b'{"item_ids": "a"}', "no item_ids"),

@@ -136,7 +136,7 @@ class Reference:
                 user.shown.pop(item, None)
                 user.shown[item] = None
         if self.has(Fault.UNKNOWN_ITEMS):
-            found[-1:] = ["made-up"]
+            found[-1:] = ["made-up \ud800"]
         if self.has(Fault.REPEATS_IN_LIST):
             found[-1:] = found[:1]
         return found

@@ -66,6 +66,13 @@ async def test_a_warning_is_shown_and_does_not_fail() -> None:
     assert "1 warning" in result.output and "curl " in result.output
 
 
+async def test_what_utf_8_cannot_hold_is_printed_as_its_escape() -> None:
+    async with running(Fault.UNKNOWN_ITEMS) as urls:
+        result = await invoke(urls, "--only", "known-items")
+    assert result.exit_code == 1, result.exception
+    assert "made-up \\ud800" in result.output
+
+
 def test_help_warns_of_the_cleanup() -> None:
     result = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"})
     assert "ERASES ITS STATE" in result.output and "/cleanup" in result.output
@@ -108,7 +115,16 @@ async def test_no_http_answers() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["localhost:5001", "ftp://localhost", "http://", "http://localhost:99999", "http://[::1"]
+    "url",
+    [
+        "localhost:5001",
+        "ftp://localhost",
+        "http://",
+        "http://localhost:99999",
+        "http://[::1",
+        "http://a..b",
+        "http://\udcff",
+    ],
 )
 async def test_what_is_no_url(url: str) -> None:
     with pytest.raises(GraderError, match="is no URL"):
