@@ -17,7 +17,7 @@ from grader.doctor.outcome import Check, Outcome, Verdict
 from grader.doctor.run import Report, chosen, examine
 from grader.doctor.service import Limits
 from grader.errors import GraderError
-from grader.options import InteractUrl, RecsUrl, Timeout
+from grader.options import InteractUrl, RecsUrl, Timeout, finite
 from grader.service import Address
 
 STYLES = {Verdict.OK: "green", Verdict.FAILED: "bold red", Verdict.WARNING: "yellow", Verdict.SKIPPED: "dim"}
@@ -29,7 +29,9 @@ def doctor(
     only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="only this check; repeatable")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write the report here")] = None,
     timeout: Timeout = Limits.timeout_s,
-    patience: Annotated[float, typer.Option(min=0, help="seconds a reaction may take to count")] = Limits.patience_s,
+    patience: Annotated[
+        float, typer.Option(min=0, callback=finite, help="seconds a reaction may take to count")
+    ] = Limits.patience_s,
 ) -> None:
     """Check that a running service keeps the contract. ERASES ITS STATE: calls /cleanup and adds items of its own.
 

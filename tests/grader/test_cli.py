@@ -145,6 +145,22 @@ def test_wrong_usage_ends_with_2(command: Command, arguments: list[str]) -> None
     assert "Usage" in errors
 
 
+@pytest.mark.parametrize(
+    ("option", "number"),
+    [
+        ("--seed", "-1"),
+        ("--salt", "-1"),
+        ("--lists", "2.9"),
+        *((option, number) for option in ("--lists", "--rate", "--speed", "--timeout") for number in ("inf", "nan")),
+    ],
+)
+def test_a_number_that_cannot_be_is_refused(command: Command, option: str, number: str) -> None:
+    code, _, errors = command("run", *at(f"http://127.0.0.1:{free_port()}"), *QUICK, option, number)
+    assert code == 2
+    assert f"Invalid value for '{option}'" in errors
+    assert "Traceback" not in errors
+
+
 def test_a_folder_without_a_run_is_told_in_a_sentence(command: Command, tmp_path: Path) -> None:
     code, _, errors = command("report", str(tmp_path / "absent"))
     assert code == 2

@@ -140,6 +140,13 @@ async def test_a_host_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> No
         await examine("http://no-such-host.invalid", "http://localhost")
 
 
+@pytest.mark.parametrize("option", ["--timeout", "--patience"])
+async def test_a_time_without_end(option: str) -> None:
+    result = await invoke(Running("http://localhost", "http://localhost"), option, "inf")
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}'" in result.output
+
+
 async def test_a_check_that_does_not_exist() -> None:
     result = await invoke(Running("http://localhost", "http://localhost"), "--only", "helth")
     assert isinstance(result.exception, GraderError)
