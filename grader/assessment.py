@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,23 @@ def assess(run: Run, profile_spec: str = "standard") -> Assessment:
         faults=faults(run, profile),
         warnings=warnings(run),
     )
+
+
+def figures(assessment: Assessment) -> dict[str, Any]:
+    """For JSON: points of the profile and all metrics, each with its value and 95 % interval; None for NaN."""
+    card = assessment.card
+    points = {"points": card.quality, "total": card.total}
+    return {
+        "profile": assessment.profile_name,
+        **{name: _figure(measured) for name, measured in points.items()},
+        "rows": {scored.row.name: {"metric": scored.metric, **_figure(scored.points)} for scored in card.rows},
+        "metrics": {name: _figure(measured) for name, measured in assessment.measurements.items()},
+    }
+
+
+def _figure(measured: Measured) -> dict[str, float | None]:
+    low, high = measured.interval
+    return {name: None if isnan(x) else x for name, x in (("value", measured.value), ("low", low), ("high", high))}
 
 
 def measure(run: Run, seed: int) -> Measurements:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from grader.assessment import Assessment, assess
+from grader.assessment import Assessment, assess, figures
 from grader.compare_command import compare_command
 from grader.doctor.command import doctor
 from grader.errors import GraderError
@@ -41,7 +41,7 @@ from grader.options import (
     Users,
     WorldSpec,
 )
-from grader.run import Run, load, prepare_folder, save
+from grader.run import Run, load, prepare_folder, save, write_json
 from grader.scoring import profile_of
 from grader.screen import ProgressScreen
 from grader.service import Address
@@ -109,6 +109,9 @@ def run_command(
     with ProgressScreen(Console(stderr=True)) as screen:
         run = grade(set_stage(config, screen), address, screen)
     folder = output or RUNS / f"{datetime.now():%Y%m%d-%H%M%S}-{run.facts['world']['name'].replace(':', '-')}"
+    if not run.recs.height:
+        Console(stderr=True).print("Ended before the first list: there is nothing to save or to report.")
+        raise typer.Exit(EXIT_INTERRUPTED)
     assessment = finish_run(run, folder, profile)
     if run.facts["ended_early"]:
         raise typer.Exit(EXIT_INTERRUPTED)
@@ -123,7 +126,9 @@ def report_command(
 ) -> None:
     """Assess a saved run again, for example by another --profile, and write its report anew."""
     limits = parse_limits(fail_under)
-    require(finish_run(load(folder), folder, profile), limits)
+    run = load(folder)
+    prepare_folder(folder)
+    require(tell(run, folder, profile), limits)
 
 
 app.command("doctor")(doctor)
@@ -134,10 +139,16 @@ app.command("honesty")(honesty)
 
 def finish_run(run: Run, folder: Path, profile: str) -> Assessment:
     """Save first: a run is worth more than its report."""
+    save(run, folder)
+    return tell(run, folder, profile)
+
+
+def tell(run: Run, folder: Path, profile: str) -> Assessment:
+    """What a saved run is worth: in its JSON, as a page and on the terminal."""
     from grader.report.page import write_report  # here, because drawing takes a second to import
 
-    save(run, folder)
     assessment = assess(run, profile)
+    write_json(run, folder, assessment=figures(assessment))
     write_report(folder / REPORT_FILE, run, assessment)
     console = Console()
     show(console, run, assessment)

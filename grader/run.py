@@ -127,7 +127,7 @@ def _sources(record: Record, steps: np.ndarray) -> pl.Series:
 
 
 def prepare_folder(folder: Path) -> None:
-    """Made if absent, and tried before hours are spent on what shall be saved there. GraderError if it won't do."""
+    """Made if absent, and tried before there is something to save in it. GraderError if it cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=folder).close()
@@ -137,8 +137,8 @@ def prepare_folder(folder: Path) -> None:
         ) from error
 
 
-def save(run: Run, folder: Path, **more: Any) -> None:
-    """Write the folder, made if absent; ``more`` goes into the JSON for people to read and is not loaded."""
+def save(run: Run, folder: Path) -> None:
+    """Write the folder, made if absent."""
     folder.mkdir(parents=True, exist_ok=True)
     names = np.array(run.catalogue.genre_names, dtype=str)
     genres = [names[row].tolist() for row in run.catalogue.genres]
@@ -146,9 +146,16 @@ def save(run: Run, folder: Path, **more: Any) -> None:
     frame = pl.DataFrame({"genres": pl.Series(genres, dtype=pl.List(pl.String)), **columns})
     frame.write_parquet(folder / CATALOGUE_FILE)
     run.requests.write_parquet(folder / REQUESTS_FILE)
+    write_json(run, folder)  # last: where it stands, the rest does too
+
+
+def write_json(run: Run, folder: Path, **more: Any) -> None:
+    """The JSON of a saved run anew; ``more`` is for people to read and is not loaded."""
     known = {"format": FORMAT, "genre_names": list(run.catalogue.genre_names), "users": run.catalogue.n_users}
-    text = json.dumps({**known, "facts": run.facts, **more}, indent=1, allow_nan=True)
-    (folder / RUN_FILE).write_text(text + "\n")  # last: where it stands, the rest does too
+    text = json.dumps({**known, **more, "facts": run.facts}, indent=1, allow_nan=True)
+    draft = folder / f"{RUN_FILE}.new"
+    draft.write_text(text + "\n")
+    draft.replace(folder / RUN_FILE)  # whole at any moment: without it the run is lost
 
 
 def load(folder: Path) -> Run:

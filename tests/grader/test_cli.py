@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
 from rich.console import Console
 
-from grader.assessment import assess
-from grader.cli import main
+from grader.assessment import assess, figures
+from grader.cli import finish_run, main
 from grader.errors import GraderError
 from grader.grade import Silence, put_through
 from grader.run import load
 from grader.screen import ProgressScreen
 from grader.service import Address
 from grader.terminal import show
+from grader.traffic import TrafficConfig, plan_traffic
 from tests.grader.runs import asked, run_of
 from tests.grader.services import InOrder, serving, serving_apart
 from tests.grader.stages import staged
@@ -76,8 +79,31 @@ def test_a_run_is_graded_saved_and_told(command: Command, url: str, tmp_path: Pa
     assert code == 0
     for words in ("Score card", "precision", "coverage", "Spoiled lists", str(folder)):
         assert words in output
-    points = assess(load(folder)).card.quality.value
-    assert f"{points:.1f}" in output
+    assessment = assess(load(folder))
+    assert f"{assessment.card.quality.value:.1f}" in output
+    assert json.loads((folder / "run.json").read_text())["assessment"] == figures(assessment)
+
+
+def test_users_come_at_the_rate_and_as_many_at_once_as_was_asked_for(
+    command: Command, url: str, tmp_path: Path
+) -> None:
+    command("run", *at(url), *QUICK, "--rate", "20", "--concurrency", "2", "--output", str(tmp_path))
+    run = load(tmp_path)
+    planned = plan_traffic(20, TrafficConfig(20.0, 2), seed=0).arrival_s / 1_000
+    arrived = run.requests.unique("visit", keep="first", maintain_order=True).sort("visit")["due_s"]
+    assert arrived.to_list() == planned.tolist()
+    assert run.facts["settings"]["concurrency"] == 2
+
+
+def test_a_run_is_saved_before_it_is_assessed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    run = run_of(world_of([{0: True}], [{0}]), [asked(0, [0])])
+    monkeypatch.setattr("grader.cli.assess", fail)
+    with pytest.raises(MemoryError):
+        finish_run(run, tmp_path, "standard")
+    assert load(tmp_path).requests.equals(run.requests)
 
 
 def test_a_broken_limit_ends_with_1_and_keeps_the_run(command: Command, url: str, tmp_path: Path) -> None:
@@ -93,6 +119,7 @@ def test_a_saved_run_is_assessed_again_by_another_profile(command: Command, url:
     code, output, _ = command("report", folder, "--profile", "published")
     assert code == 0
     assert "published profile" in output
+    assert json.loads((tmp_path / "saved" / "run.json").read_text())["assessment"]["profile"] == "published"
     code, _, errors = command("report", folder, "--fail-under", "precision=1.1")
     assert code == 1
     assert "at least 1.1 wanted" in errors
@@ -325,6 +352,44 @@ def test_ctrl_c_keeps_what_was_done(tmp_path: Path, name: str) -> None:
     run = load(tmp_path if name == "run" else tmp_path / "a1")
     assert run.facts["ended_early"]
     assert 5 < run.recs.height < len(run.catalogue.genres) * 2
+
+
+@dataclass
+class HangingFrom(InOrder):
+    """Answers nothing from the first request on whose path begins with ``part``."""
+
+    part: str = ""
+
+    def app(self) -> web.Application:
+        app = super().app()
+
+        @web.middleware
+        async def hang_there(request: web.Request, handler: Any) -> web.StreamResponse:
+            if request.path.startswith(self.part):
+                self.paths.append("hanging")
+                await asyncio.Event().wait()
+            response: web.StreamResponse = await handler(request)
+            return response
+
+        app.middlewares.append(hang_there)
+        return app
+
+
+@pytest.mark.parametrize("part", ["/cleanup", "/recs"])
+def test_ctrl_c_before_the_first_list_ends_with_130_and_saves_nothing(tmp_path: Path, part: str) -> None:
+    service = HangingFrom(part=part)
+    with serving_apart(service) as address:
+        words = [sys.executable, "-m", "grader", "run", *at(address.recs_url), *QUICK, "--no-explain"]
+        words += ["--output", str(tmp_path)]
+        with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            wait_until(lambda: "hanging" in service.paths, 60, "the grader waits")
+            process.send_signal(signal.SIGINT)
+            output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert "error:" not in errors
+    assert list(tmp_path.iterdir()) == []
+    assert output == ""
 
 
 def test_progress_never_shows_more_than_was_done() -> None:

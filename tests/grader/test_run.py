@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from grader.assessment import Assessment, assess
+from grader.assessment import Assessment, assess, figures
 from grader.errors import GraderError
-from grader.run import Run, load, prepare_folder, save
+from grader.run import Run, load, prepare_folder, save, write_json
 from tests.grader.runs import asked, run_of, told
 from tests.grader.services import InOrder
 from tests.grader.stages import graded, staged
@@ -36,7 +37,7 @@ def same(one: Assessment, other: Assessment) -> None:
 
 async def test_a_saved_run_is_the_same_run(tmp_path: Path) -> None:
     run = await graded(InOrder(), staged(ladder=True))
-    save(run, tmp_path / "new" / "folder", note="for people")
+    save(run, tmp_path / "new" / "folder")
     loaded = load(tmp_path / "new" / "folder")
     assert loaded.requests.equals(run.requests, null_equal=False)
     assert loaded.requests.schema == run.requests.schema
@@ -57,6 +58,34 @@ async def test_a_run_saved_again_is_the_same_run_still(tmp_path: Path) -> None:
     second = load(tmp_path)
     assert second.requests.equals(first.requests)
     assert second.facts == first.facts
+
+
+def test_what_is_added_for_people_is_not_loaded(run: Run, tmp_path: Path) -> None:
+    save(run, tmp_path)
+    files = {path.name for path in tmp_path.iterdir()}
+    write_json(run, tmp_path, note="for people")
+    assert json.loads((tmp_path / "run.json").read_text())["note"] == "for people"
+    assert {path.name for path in tmp_path.iterdir()} == files
+    loaded = load(tmp_path)
+    assert loaded.facts == run.facts
+    assert loaded.requests.equals(run.requests)
+
+
+def test_figures_are_those_of_the_assessment(run: Run) -> None:
+    """As JSON that any reader takes: without NaN, which diversity is where no list has two items with genres."""
+    assessment = assess(run, "published")
+    found = json.loads(json.dumps(figures(assessment), allow_nan=False))
+    assert found["profile"] == "published"
+    assert found["points"]["value"] == assessment.card.quality.value
+    assert [found["total"]["low"], found["total"]["high"]] == list(assessment.card.total.interval)
+    assert {row: figure["value"] for row, figure in found["rows"].items()} == {
+        scored.row.name: scored.points.value for scored in assessment.card.rows
+    }
+    assert found["rows"]["precision"]["metric"] == "hits_per_list"
+    assert found["metrics"].keys() == assessment.measurements.keys()
+    for name, measured in assessment.measurements.items():
+        expected = [None if math.isnan(value) else value for value in (measured.value, *measured.interval)]
+        assert list(found["metrics"][name].values()) == expected
 
 
 async def test_rows_are_of_the_documented_columns(run: Run) -> None:
