@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import aiohttp
@@ -34,6 +36,19 @@ def test_ids_are_fresh_for_every_salt_and_the_order_is_not() -> None:
     assert one.order != Names.of(world, 1, 1).order
     assert len({*one.item_ids, *one.user_ids}) == world.n_items + world.n_users
     assert [one.position[item] for item in one.item_ids] == list(range(world.n_items))
+
+
+async def test_every_run_has_ids_of_its_own_unless_they_are_to_be_repeated() -> None:
+    """Or a service could remember the run before."""
+    seen = []
+    for salt in (None, None, 5, 5):
+        service = InOrder()
+        run = await graded(service, staged(salt=salt))
+        assert salt in (None, run.facts["settings"]["salt"])
+        seen.append({*service.items, *service.shown})
+    one, other, repeated, again = seen
+    assert not one & other
+    assert repeated == again
 
 
 @pytest.mark.parametrize("batch", [7, 300, 1_000])
@@ -100,6 +115,24 @@ async def test_users_do_what_was_planned_and_react_to_the_last_list_once_to_each
     assert run.interacts.height == len(reactions_of(service.events)) > 0
     assert run.interacts["likes"].sum() == sum(r.actions.count("like") for r in reactions_of(service.events))
     assert run.interacts["dislikes"].sum() == sum(r.actions.count("dislike") for r in reactions_of(service.events))
+
+
+@dataclass
+class Timed(InOrder):
+    timestamps: list[float] = field(default_factory=list)
+
+    async def react(self, request: web.Request, reacted: Reacted) -> web.StreamResponse:
+        self.timestamps.append((await request.json())["timestamp"])
+        return await super().react(request, reacted)
+
+
+async def test_reactions_are_sent_with_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(time=itertools.count(1_700_000_000.5).__next__, perf_counter=time.perf_counter)
+    monkeypatch.setattr("grader.service.time", clock)
+    service = Timed()
+    run = await graded(service, staged(explain=False))
+    assert sorted(service.timestamps) == [1_700_000_000.5 + n for n in range(run.interacts.height)]
+    assert set(run.interacts["status"].to_list()) == {200}
 
 
 async def test_lists_of_a_user_are_judged_in_the_order_in_which_he_was_shown_them() -> None:
