@@ -89,7 +89,7 @@ def read_catalogue(folder: Path, layout: Layout) -> Catalogue:
     found: dict[int, list[str]] = {}
     for line, movie, genres in layout.movies(path):
         if not _is_id(movie):
-            fail(path, line, f"the movie id is {movie!r} instead of a whole number below 2**31; {AGAIN}")
+            fail(path, line, f"the movie id is {movie[:80]!r} instead of a whole number below 2**31; {AGAIN}")
         if int(movie) in found:
             fail(path, line, f"movie {movie} is there a second time; delete one of its lines")
         found[int(movie)] = [g for g in genres if g not in NO_GENRES]
@@ -164,14 +164,14 @@ def _explain(path: Path, layout: Layout, names: list[str], line: int) -> NoRetur
         fail(path, line, f"the line is cut off, it should hold {', '.join(names)}; {AGAIN}")
     for name, field in zip(names[:2], fields[:2], strict=True):
         if not _is_id(field):
-            fail(path, line, f"the {name} is {field!r} instead of a whole number below 2**31; {AGAIN}")
+            fail(path, line, f"the {name} is {field[:80]!r} instead of a whole number below 2**31; {AGAIN}")
     if line == 1 and len(fields) > len(names):
         fail(path, line, f"the line has {len(fields)} fields instead of {len(names)}; {AGAIN}")
-    fail(path, line, f"the rating is {fields[2]!r} instead of a number from {LOWEST:g} to {HIGHEST:g}; {AGAIN}")
+    fail(path, line, f"the rating is {fields[2][:80]!r} instead of a number from {LOWEST:g} to {HIGHEST:g}; {AGAIN}")
 
 
 def _is_id(field: str) -> bool:
-    return field.isascii() and field.isdecimal() and int(field) < 2**31
+    return field.isascii() and field.isdecimal() and len(field) <= 10 and int(field) < 2**31
 
 
 def _line(path: Path, number: int) -> str:
@@ -182,14 +182,23 @@ def _line(path: Path, number: int) -> str:
 
 def _csv_movies(path: Path) -> Iterator[Movie]:
     """movieId,title,genres with titles in quotes where they hold a comma; genres separated by "|"."""
+    rows = _csv_rows(path)
+    if (header := next(rows, (1, []))[1]) != (expected := ["movieId", "title", "genres"]):
+        fail(path, 1, f"the header is {','.join(header)[:80]!r} instead of {','.join(expected)!r}; {AGAIN}")
+    for line, row in rows:
+        yield line, row[0] if row else "", _fields(path, line, row, 3)[2].split("|")
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """With the number of the line where each begins: a title may hold a line break."""
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as text:
-        rows = csv.reader(text)
-        if (header := next(rows, [])) != (expected := ["movieId", "title", "genres"]):
-            fail(path, 1, f"the header is {','.join(header)[:80]!r} instead of {','.join(expected)!r}; {AGAIN}")
-        line = rows.line_num + 1
-        for row in rows:
-            yield line, row[0] if row else "", _fields(path, line, row, 3)[2].split("|")
-            line = rows.line_num + 1  # where the next row starts: a title may hold a line break
+        rows, line = csv.reader(text), 1
+        try:
+            for row in rows:
+                yield line, row
+                line = rows.line_num + 1
+        except csv.Error as error:
+            fail(path, line, f"{error}, as after a quote that is never closed; {AGAIN}")
 
 
 def _dat_movies(path: Path) -> Iterator[Movie]:

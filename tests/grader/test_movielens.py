@@ -126,6 +126,7 @@ def refusal(path: Path) -> str:
         movielens_world(path)
     sentence = str(error.value)
     assert sentence.endswith(".")
+    assert len(sentence) < 300 + len(str(path))
     assert "\n" not in sentence
     return sentence
 
@@ -140,12 +141,14 @@ BAD_RATINGS = [
     ("two,10,3.0,2\n", "userId is 'two'"),
     ("2,x10,3.0,2\n", "movieId is 'x10'"),
     ("99999999999,10,3.0,2\n", "userId is '99999999999'"),
+    (f"2,{'1' * 5_000},3.0,2\n", "movieId is '111"),
+    (f"2,10,{'x' * 5_000},2\n", "rating is 'xxx"),
     ("\n", "empty"),
     ("2,11,3.0,2\n", "movie 11 is not in the movies file"),
 ]
 
 
-@pytest.mark.parametrize(("bad", "problem"), BAD_RATINGS)
+@pytest.mark.parametrize(("bad", "problem"), BAD_RATINGS, ids=[problem for _, problem in BAD_RATINGS])
 def test_bad_rating_lines_are_named(tmp_path: Path, bad: str, problem: str) -> None:
     ratings = RATINGS.replace("2,10,3.0,2\n", bad)
     sentence = refusal(folder(tmp_path, ratings_csv=ratings, movies_csv=MOVIES))
@@ -178,15 +181,25 @@ BAD_MOVIES = [
     ("seven,Plain,Drama\n", "movie id is 'seven'"),
     ("10,Again,Drama\n", "movie 10 is there a second time"),
     ('7,"Plain (2001),Drama\n', "cut off"),  # the quote swallows the rest of the file
+    ('7,"Plain (2001),Drama\n' + "8,Eight,Drama\n" * 10_000, "a quote that is never closed"),
+    (f"{'7' * 5_000},Plain,Drama\n", "movie id is '777"),
+    ("9999999999,Plain,Drama\n", "movie id is '9999999999'"),
 ]
 
 
-@pytest.mark.parametrize(("bad", "problem"), BAD_MOVIES)
+@pytest.mark.parametrize(("bad", "problem"), BAD_MOVIES, ids=[problem for _, problem in BAD_MOVIES])
 def test_bad_movie_lines_are_named(tmp_path: Path, bad: str, problem: str) -> None:
     movies = MOVIES.replace("7,Plain (2001),Drama\n", bad)
     sentence = refusal(folder(tmp_path, ratings_csv=RATINGS, movies_csv=movies))
     assert "movies.csv, line 3: " in sentence
     assert problem in sentence
+
+
+def test_a_quote_before_the_header_is_named(tmp_path: Path) -> None:
+    movies = '"movieId,title,genres\n' + "8,Eight,Drama\n" * 10_000
+    sentence = refusal(folder(tmp_path, ratings_csv=RATINGS, movies_csv=movies))
+    assert "movies.csv, line 1: " in sentence
+    assert "a quote that is never closed" in sentence
 
 
 def test_bad_lines_of_the_other_movie_files(tmp_path: Path) -> None:
