@@ -2,56 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiohttp import web
 from rich.console import Console
 
 from grader.assessment import assess, figures
-from grader.cli import finish_run, main
-from grader.errors import GraderError
-from grader.grade import Silence, put_through
+from grader.cli import finish_run
 from grader.run import load
 from grader.screen import ProgressScreen
-from grader.service import Address
 from grader.terminal import show
 from grader.traffic import TrafficConfig, plan_traffic
+from tests.grader.commands import QUICK, Command, at, sentence_of
 from tests.grader.runs import asked, run_of
-from tests.grader.services import InOrder, serving, serving_apart
-from tests.grader.stages import staged
+from tests.grader.services import InOrder, serving_apart
 from tests.grader.worlds import world_of
 from tests.servers import ROOT, free_port, wait_until
-
-QUICK = ["--world", "tiny", "--users", "20", "--lists", "3.1", "--speed", "1000", "--no-ladder", "--no-lag"]
-Command = Callable[..., tuple[int, str, str]]
-Handler = Callable[[web.Request], Awaitable[web.Response]]
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    """``python -m grader`` with these arguments: exit code, output and errors."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["grader", *arguments])
-        monkeypatch.setenv("COLUMNS", "200")
-        monkeypatch.chdir(tmp_path)
-        with pytest.raises(SystemExit) as ended:
-            main()
-        code = ended.value.code
-        assert code is None or isinstance(code, int)
-        return code or 0, *capsys.readouterr()
-
-    return call
 
 
 @pytest.fixture(scope="module")
@@ -59,18 +32,6 @@ def url() -> Iterator[str]:
     """A service that keeps the contract."""
     with serving_apart(InOrder()) as address:
         yield address.recs_url
-
-
-def at(url: str) -> list[str]:
-    return ["--recs-url", url, "--interact-url", url]
-
-
-def sentence_of(errors: str) -> str:
-    """The one line that says what is wrong."""
-    (line,) = [line for line in errors.splitlines() if line.startswith("error:")]
-    assert "Traceback" not in errors
-    assert errors.rstrip().endswith(line.rstrip()), "nothing follows it"
-    return line
 
 
 def test_a_run_is_graded_saved_and_told(command: Command, url: str, tmp_path: Path) -> None:
@@ -125,36 +86,6 @@ def test_a_saved_run_is_assessed_again_by_another_profile(command: Command, url:
     assert "at least 1.1 wanted" in errors
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--fail-under", "nonsense"], "'nonsense' is no limit"),
-        (["--fail-under", "nonsense=3"], "knows no 'nonsense'"),
-        (["--profile", "best"], "published"),
-        (["--world", "flat"], "'flat'"),
-        (["--world", "[/flat]"], "'[/flat]'"),
-        (["--world", "tiny:sheep=3"], "sheep=3"),
-        (["--recs-url", "localhost:5001"], "'localhost:5001' is no URL"),
-        (["--interact-url", "ftp://localhost"], "is no URL"),
-        (["--recs-url", "http://[::1"], "is no URL"),
-        (["--recs-url", "http://localhost:99999"], "is no URL"),
-        (["--interact-url", "http://localhost:port"], "is no URL"),
-        (["--recs-url", "http://a..b:5001"], "'http://a..b:5001' is no URL"),
-        (["--interact-url", f"http://{'x' * 64}"], "is no URL"),
-        (["--recs-url", "http://\udcff"], "'http://\\udcff' is no URL"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_a_bad_option_is_told_in_a_sentence_before_anything_is_asked(
-    command: Command, arguments: list[str], words: str
-) -> None:
-    """Nothing listens at the URLs: the option is what is complained about."""
-    code, output, errors = command("run", *at(f"http://127.0.0.1:{free_port()}"), *QUICK, *arguments)
-    assert code == 2
-    assert words in sentence_of(errors)
-    assert output == ""
-
-
 def test_a_folder_that_cannot_be_written_is_told_before_the_run(command: Command, tmp_path: Path) -> None:
     service, taken = InOrder(), tmp_path / "file"
     taken.touch()
@@ -163,29 +94,6 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_run(command: Command
     assert code == 2
     assert f"{taken} cannot be written" in sentence_of(errors)
     assert set(service.paths) == {"GET /healthcheck"}, "nothing is erased"
-
-
-@pytest.mark.parametrize("arguments", [["run", "--users", "0"], ["run", "--sheep"], ["sing"], ["report"]])
-def test_wrong_usage_ends_with_2(command: Command, arguments: list[str]) -> None:
-    code, _, errors = command(*arguments)
-    assert code == 2
-    assert "Usage" in errors
-
-
-@pytest.mark.parametrize(
-    ("option", "number"),
-    [
-        ("--seed", "-1"),
-        ("--salt", "-1"),
-        ("--lists", "2.9"),
-        *((option, number) for option in ("--lists", "--rate", "--speed", "--timeout") for number in ("inf", "nan")),
-    ],
-)
-def test_a_number_that_cannot_be_is_refused(command: Command, option: str, number: str) -> None:
-    code, _, errors = command("run", *at(f"http://127.0.0.1:{free_port()}"), *QUICK, option, number)
-    assert code == 2
-    assert f"Invalid value for '{option}'" in errors
-    assert "Traceback" not in errors
 
 
 def test_a_folder_without_a_run_is_told_in_a_sentence(command: Command, tmp_path: Path) -> None:
@@ -199,128 +107,6 @@ def test_the_module_is_the_command() -> None:
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert ended.returncode == 2
     assert "is the service running" in sentence_of(ended.stderr)
-
-
-def answering(status: int, body: str) -> web.Application:
-    """The same to everything."""
-
-    async def answer(request: web.Request) -> web.Response:
-        return web.Response(status=status, text=body)
-
-    return anything(answer)
-
-
-def anything(answer: Handler) -> web.Application:
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", answer)
-    return app
-
-
-async def hang(request: web.Request) -> web.Response:
-    await asyncio.Event().wait()
-    return web.Response()
-
-
-async def hang_up(request: web.Request) -> web.Response:
-    assert request.transport is not None
-    request.transport.abort()
-    return web.Response()
-
-
-async def page_for_browsers(request: web.Request) -> web.Response:
-    if request.method == "GET" and request.path == "/healthcheck":
-        return web.Response(text="<html>", content_type="text/html")
-    return web.Response(status=404, text="<!doctype html>\n<html>\nnot found", content_type="text/html")
-
-
-async def much(request: web.Request) -> web.Response:
-    return web.Response(body=b" " * 5_000_000)
-
-
-async def send_nowhere(request: web.Request) -> web.Response:
-    raise web.HTTPFound("http://a..b/")
-
-
-BAD = {
-    "an HTML page": (page_for_browsers, "HTML page"),
-    "hangs": (hang, "timeout"),
-    "hangs up": (hang_up, "connection closed"),
-    "sends nowhere": (send_nowhere, "sent on to an invalid host name"),
-    "too large": (much, "answer over 4 MB"),
-}
-REFUSING = {
-    "status 503": (503, '{"detail": "Redis is away"}', 'answered status 503 ({"detail": "Redis is away"})'),
-    "several lines": (503, "Redis is away\nsince noon:\n  line 3\n", "Redis is away"),
-    "nothing": (500, "", "answered status 500"),
-    "words in brackets": (500, "[error] no database [/recs]", "[error] no database [/recs]"),
-    "a long page": (404, "x" * 5_000, "xxx"),
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-async def test_what_is_no_service_is_told_in_a_sentence(name: str) -> None:
-    handler, words = BAD[name]
-    async with serving(anything(handler)) as address:
-        await refused(address, words, timeout_s=0.3 if name == "hangs" else 30)
-
-
-@pytest.mark.parametrize("name", REFUSING)
-async def test_a_service_that_refuses_is_told_in_a_sentence(name: str) -> None:
-    status, body, words = REFUSING[name]
-    async with serving(answering(status, body)) as address:
-        await refused(address, words)
-
-
-async def refused(address: Address, words: str, timeout_s: float = 30) -> None:
-    with pytest.raises(GraderError) as error:
-        await put_through(staged(timeout_s=timeout_s), address, Silence())
-    sentence = str(error.value)
-    assert sentence.startswith(address.recs_url)
-    assert words in sentence
-    assert "\n" not in sentence
-    assert len(sentence) < 400
-
-
-async def test_where_nothing_listens_the_url_is_named() -> None:
-    url = f"http://127.0.0.1:{free_port()}"
-    await refused(Address(url, url), "is the service running, and is the URL right?")
-
-
-async def test_both_urls_are_tried() -> None:
-    nobody = f"http://127.0.0.1:{free_port()}"
-    async with serving(InOrder()) as address:
-        with pytest.raises(GraderError, match=nobody):
-            await put_through(staged(), Address(address.recs_url, nobody), Silence())
-
-
-class RefusingItems(InOrder):
-    async def _add_items(self, request: web.Request) -> web.StreamResponse:
-        return web.json_response({"detail": "full"}, status=507)
-
-
-class RefusingCleanup(InOrder):
-    async def cleanup(self, request: web.Request) -> web.StreamResponse:
-        return web.json_response({"detail": "busy"}, status=500)
-
-
-@pytest.mark.parametrize(
-    ("service", "words"),
-    [(RefusingItems(), "/add_items answered status 507"), (RefusingCleanup(), "/cleanup answered status 500")],
-    ids=["add_items", "cleanup"],
-)
-async def test_without_a_clean_catalogue_nothing_is_graded(service: InOrder, words: str) -> None:
-    async with serving(service) as address:
-        await refused(address, words)
-    assert not any("/recs/" in path for path in service.paths)
-
-
-@pytest.mark.parametrize("name", REFUSING)
-def test_a_service_that_refuses_ends_the_command_with_2(command: Command, name: str) -> None:
-    status, body, words = REFUSING[name]
-    with serving_apart(answering(status, body)) as address:
-        code, _, errors = command("run", *at(address.recs_url), *QUICK)
-    assert code == 2
-    assert words in sentence_of(errors)
 
 
 def test_names_given_by_others_are_shown_as_they_are() -> None:
@@ -352,44 +138,6 @@ def test_ctrl_c_keeps_what_was_done(tmp_path: Path, name: str) -> None:
     run = load(tmp_path if name == "run" else tmp_path / "a1")
     assert run.facts["ended_early"]
     assert 5 < run.recs.height < len(run.catalogue.genres) * 2
-
-
-@dataclass
-class HangingFrom(InOrder):
-    """Answers nothing from the first request on whose path begins with ``part``."""
-
-    part: str = ""
-
-    def app(self) -> web.Application:
-        app = super().app()
-
-        @web.middleware
-        async def hang_there(request: web.Request, handler: Any) -> web.StreamResponse:
-            if request.path.startswith(self.part):
-                self.paths.append("hanging")
-                await asyncio.Event().wait()
-            response: web.StreamResponse = await handler(request)
-            return response
-
-        app.middlewares.append(hang_there)
-        return app
-
-
-@pytest.mark.parametrize("part", ["/cleanup", "/recs"])
-def test_ctrl_c_before_the_first_list_ends_with_130_and_saves_nothing(tmp_path: Path, part: str) -> None:
-    service = HangingFrom(part=part)
-    with serving_apart(service) as address:
-        words = [sys.executable, "-m", "grader", "run", *at(address.recs_url), *QUICK, "--no-explain"]
-        words += ["--output", str(tmp_path)]
-        with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            wait_until(lambda: "hanging" in service.paths, 60, "the grader waits")
-            process.send_signal(signal.SIGINT)
-            output, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    assert "Traceback" not in errors
-    assert "error:" not in errors
-    assert list(tmp_path.iterdir()) == []
-    assert output == ""
 
 
 def test_progress_never_shows_more_than_was_done() -> None:

@@ -9,19 +9,13 @@ from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
 
-import aiohttp
 import pytest
 from aiohttp import web
 
-from grader.assessment import assess
-from grader.errors import GraderError
-from grader.grade import Silence, Stage, put_through
-from grader.run import Run, load, save
-from grader.service import Address, Answer, Service, connect, read_list
-from grader.session import Names, Session, SessionConfig, add_catalogue
-from tests.grader.clock import jumping
+from grader.run import load, save
+from grader.service import connect, read_list
+from grader.session import Names, add_catalogue
 from tests.grader.services import InOrder, Listed, Reacted, SameForAll, lists_of, reactions_of, serving
 from tests.grader.stages import graded, names_of, staged
 from tests.grader.worlds import opinions_in
@@ -144,52 +138,6 @@ async def test_lists_of_a_user_are_judged_in_the_order_in_which_he_was_shown_the
     assert all(times == sorted(times) for times in sent.values())
 
 
-@pytest.mark.parametrize("concurrency", [1, 50])
-async def test_requests_are_timed_from_when_they_were_due(concurrency: int) -> None:
-    """The first of a visit from the arrival of the user, even if he has to wait until a place is free."""
-    stage = staged(concurrency=concurrency)
-    run = await graded(InOrder(), stage)
-    firsts = run.requests.unique("visit", maintain_order=True)
-    assert firsts["due_s"].to_list() == (stage.plan.arrival_s[firsts["visit"].to_numpy()] / 1_000).tolist()
-    due_s, sent_s, done_s = (run.requests[name].to_numpy() for name in ("due_s", "sent_s", "done_s"))
-    assert (due_s >= 0).all()
-    assert (due_s <= sent_s).all()
-    assert (sent_s < done_s).all()
-
-
-class AtOnce(Service):
-    """In process: lists of nothing, and answers that take no time."""
-
-    def __init__(self) -> None:
-        super().__init__(cast(aiohttp.ClientSession, None), Address())
-
-    async def recs(self, user_id: str, k: int, *, explain: bool = False) -> Answer:
-        return Answer(200, b'{"item_ids": []}', "", time.perf_counter(), time.perf_counter())
-
-
-@pytest.mark.parametrize("speed", [1, 20])
-def test_users_come_and_pause_as_planned(speed: float) -> None:
-    """Of a service that answers at once everything is asked for when the plan says, ``speed`` times faster."""
-    stage = staged()
-    session = Session(AtOnce(), stage.world, stage.plan, names_of(stage), SessionConfig(speed))
-    with jumping() as run:
-        run(session.run())
-    lists = stage.plan.lists
-    planned_s = stage.plan.due_s / speed
-    assert session.record.due_s == pytest.approx(planned_s, abs=1e-3)
-    assert session.record.sent_s[lists] == pytest.approx(planned_s[lists], abs=1e-3)
-    assert planned_s.max() * speed > 5, "pauses were long"
-
-
-def test_nobody_asks_before_his_time_even_if_timers_fire_early() -> None:
-    stage = staged()
-    session = Session(AtOnce(), stage.world, stage.plan, names_of(stage), SessionConfig())
-    with jumping(early_s=0.001) as run:
-        run(session.run())
-    lists = stage.plan.lists
-    assert (session.record.sent_s[lists] >= session.record.due_s[lists]).all()
-
-
 @dataclass
 class Crowded(InOrder):
     """Holds answers back until as many users wait as may, and more would have come if they could."""
@@ -266,68 +214,6 @@ async def test_k_is_sent_unless_it_is_the_default(k: int, queries: set[str]) -> 
     assert {path.partition("?")[2] for path in service.paths if "/recs/" in path} == queries
     assert run.lists.k == k
     assert run.recs["returned"].to_list() == [k] * run.recs.height
-
-
-@dataclass
-class Halting(InOrder):
-    """Answers some lists, then none any more; ``halted`` tells of it."""
-
-    answers: int = 0
-    halted: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def answer(self, request: web.Request, user: str, found: list[str]) -> web.StreamResponse:
-        if len(lists_of(self.events)) > self.answers:
-            self.halted.set()
-            await asyncio.Event().wait()
-        return await super().answer(request, user, found)
-
-
-async def interrupted(service: Halting, stage: Stage) -> Run:
-    async with serving(service) as address:
-        running = asyncio.create_task(put_through(stage, address, Silence()))
-        await service.halted.wait()
-        running.cancel()
-        return await running
-
-
-async def test_a_run_that_is_interrupted_holds_what_was_done() -> None:
-    run = await interrupted(Halting(answers=30), staged(concurrency=1, lag=True, explain=False))
-    assert run.facts["ended_early"] is True
-    assert run.facts["lag"] is None
-    assert run.recs.height == 30
-    assert set(run.requests["status"].to_list()) == {200}
-    assert "ended early" in assess(run).warnings[0]
-
-
-async def test_a_run_that_is_interrupted_before_the_first_list_cannot_be_assessed() -> None:
-    run = await interrupted(Halting(), staged(explain=False))
-    assert run.facts["ended_early"] is True
-    with pytest.raises(GraderError, match="before the first list"):
-        assess(run)
-
-
-@dataclass
-class HaltingAfterwards(Halting):
-    """Answers every visit, but not the users that measure the lag."""
-
-    visitors: frozenset[str] = frozenset()
-
-    async def answer(self, request: web.Request, user: str, found: list[str]) -> web.StreamResponse:
-        return web.json_response({"item_ids": found})
-
-    async def react(self, request: web.Request, reacted: Reacted) -> web.StreamResponse:
-        if reacted.user not in self.visitors:
-            self.halted.set()
-            await asyncio.Event().wait()
-        return await super().react(request, reacted)
-
-
-async def test_interrupting_the_measurement_of_the_lag_keeps_the_run() -> None:
-    stage = staged(lag=True, explain=False)
-    service = HaltingAfterwards(visitors=frozenset(names_of(stage).user_ids))
-    run = await interrupted(service, stage)
-    assert run.recs.height == len(stage.plan.lists)
-    assert run.facts["lag"] is None
 
 
 @pytest.mark.parametrize(
