@@ -126,17 +126,6 @@ def _sources(record: Record, steps: np.ndarray) -> pl.Series:
     return pl.Series(labels, dtype=pl.List(pl.String))
 
 
-def prepare_folder(folder: Path) -> None:
-    """Made if absent, and tried before there is something to save in it. GraderError if it cannot be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise GraderError(
-            f"{folder} cannot be written ({error.strerror}): name another folder with --output."
-        ) from error
-
-
 def save(run: Run, folder: Path) -> None:
     """Write the folder, made if absent."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -182,3 +171,13 @@ def _read_catalogue(path: Path, genre_names: list[str], n_users: int) -> Catalog
     for item, held in enumerate(frame["genres"].to_list()):
         genres[item, [number[name] for name in held]] = True
     return Catalogue(genre_names, genres, frame["likes"].to_numpy(), frame["opinions"].to_numpy(), n_users)
+
+
+def prepare_folder(path: Path) -> None:
+    """Make the folder for what is saved later; GraderError if it cannot be used."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise GraderError(f"{path} cannot be used ({error.strerror}): give another folder as --output.") from error

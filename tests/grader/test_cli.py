@@ -20,11 +20,13 @@ from grader.run import load
 from grader.screen import ProgressScreen
 from grader.terminal import show
 from grader.traffic import TrafficConfig, plan_traffic
-from tests.grader.commands import QUICK, Command, at, sentence_of
+from tests.grader.commands import QUICK, Command, at, command, sentence_of
 from tests.grader.runs import asked, run_of
 from tests.grader.services import InOrder, serving_apart
 from tests.grader.worlds import world_of
 from tests.servers import ROOT, free_port, wait_until
+
+__all__ = ["command"]
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +94,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_run(command: Command
     with serving_apart(service) as address:
         code, _, errors = command("run", *at(address.recs_url), *QUICK, "--output", str(taken))
     assert code == 2
-    assert f"{taken} cannot be written" in sentence_of(errors)
+    assert f"{taken} cannot be used" in sentence_of(errors)
     assert set(service.paths) == {"GET /healthcheck"}, "nothing is erased"
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.grader.commands import QUICK, Command, at, sentence_of
+from tests.grader.commands import QUICK, Command, at, command, sentence_of
 from tests.servers import free_port
+
+__all__ = ["command"]
 
 
 @pytest.mark.parametrize(

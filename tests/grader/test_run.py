@@ -105,7 +105,7 @@ def test_a_folder_is_made_before_anything_is_saved_there(run: Run, tmp_path: Pat
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, folder: str) -> None:
     """Not even root may write below /proc."""
     (tmp_path / "file").write_text("kept")
-    with pytest.raises(GraderError, match="cannot be written") as refused:
+    with pytest.raises(GraderError, match="cannot be used") as refused:
         prepare_folder(tmp_path / folder)
     assert str(tmp_path / folder) in str(refused.value)
     assert "\n" not in str(refused.value)
