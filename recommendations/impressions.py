@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
 import structlog
@@ -17,7 +19,8 @@ from recsys.stores.ports import Broker, StoreError
 log = structlog.get_logger()
 
 LOST: Final = Counter("impressions_lost_total", "impressions dropped because the broker was away for too long")
-MESSAGE_SLATES: Final = 500
+MESSAGE_SLATES: Final = 10  # bounds the events that the pipeline may have to recognise when they come again
+FLUSH_SLATES: Final = 500  # published at once
 KEPT_SLATES: Final = 50_000  # while the broker is away; beyond that the oldest are dropped, loudly
 RETRY_S: Final = 1.0
 
@@ -64,9 +67,10 @@ class ImpressionRecorder:
     async def flush(self) -> None:
         """Publish everything recorded so far; what could not be published stays."""
         while self._slates:
-            epoch = self._slates[0][0]
-            batch = [slate for slate_epoch, slate in self._slates[:MESSAGE_SLATES] if slate_epoch == epoch]
-            await self._broker.publish(IMPRESSION_TOPIC, [to_json({"epoch": epoch, "slates": batch})])
+            epoch, same = next(groupby(self._slates[:FLUSH_SLATES], key=itemgetter(0)))
+            batch = [slate for _, slate in same]
+            pieces = (batch[first : first + MESSAGE_SLATES] for first in range(0, len(batch), MESSAGE_SLATES))
+            await self._broker.publish(IMPRESSION_TOPIC, [to_json({"epoch": epoch, "slates": p}) for p in pieces])
             del self._slates[: len(batch)]
 
     def _drop_oldest(self) -> None:

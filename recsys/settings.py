@@ -42,7 +42,9 @@ class Settings(BaseSettings):
 
     refresh_interval_s: float = Field(0.5, gt=0, description="seconds between two publications of artifacts")
     taste_interval_s: float = Field(10.0, gt=0, description="seconds between two rounds of learning tastes")
-    drain_batch_messages: int = Field(5_000, gt=0, description="a drained batch closes at this many messages")
+    drain_batch_messages: int = Field(
+        5_000, gt=0, le=10_000, description="a drained batch closes at this many messages, at most 10,000"
+    )
     drain_linger_ms: int = Field(50, ge=0, description="or this long after its first message, in milliseconds")
     checkpoint_interval_s: float = Field(30.0, gt=0, description="seconds between two saved checkpoints of the counts")
     half_life_days: float = Field(7.0, ge=0.001, description="an interaction this old counts half in like rates")

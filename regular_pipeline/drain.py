@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 from typing import Any, Final, get_args
@@ -24,23 +24,45 @@ from recsys.contract import (
 from recsys.stores.ports import Delivery
 from recsys.user_state import DTYPE, MARKS
 
-# Far more events than the broker can have in flight, so that whatever it delivers twice is recognised.
+# Of each epoch. What comes again was logged from the latest fetch: at most 10,000 messages, of 10 lists at most.
 REMEMBERED_EVENTS: Final = 200_000
+REMEMBERED_EPOCHS: Final = 4
+# A batch closes at so many rows, whatever its messages hold: that bounds what one step keeps in memory.
+BATCH_ROWS: Final = 250_000
 
 
 class RecentIds:
-    """The ids of the latest events written to the log, for dropping redeliveries."""
+    """The ids of the latest events in the logs of a few epochs, for dropping redeliveries.
 
-    def __init__(self, ids: Iterable[str] = ()) -> None:
-        self._ids: OrderedDict[str, None] = OrderedDict.fromkeys(ids)
+    An epoch is known from when an event of it is asked for or added: ``logged`` gives the ids at the end of its log,
+    oldest first. Of more than REMEMBERED_EPOCHS the one known longest is forgotten.
+    """
 
-    def __contains__(self, event_id: str) -> bool:
-        return event_id in self._ids
+    def __init__(self, logged: Callable[[int], Iterable[str]]) -> None:
+        self._logged = logged
+        self._known: OrderedDict[int, OrderedDict[str, None]] = OrderedDict()
 
-    def add(self, ids: Iterable[str]) -> None:
-        self._ids.update(zip(ids, repeat(None)))
-        while len(self._ids) > REMEMBERED_EVENTS:
-            self._ids.popitem(last=False)
+    def knows(self, event_id: str, epoch: int) -> bool:
+        """Whether the event was logged; an unstamped one may have been in an epoch before this one."""
+        self.read(epoch)
+        return any(event_id in ids for ids in self._known.values())
+
+    def add(self, epoch: int, ids: Iterable[str]) -> None:
+        known = self.read(epoch)
+        known.update(zip(ids, repeat(None)))
+        _keep_newest(known, REMEMBERED_EVENTS)
+
+    def read(self, epoch: int) -> OrderedDict[str, None]:
+        """The ids of an epoch, from its log if it is not known."""
+        if epoch not in self._known:
+            self._known[epoch] = OrderedDict.fromkeys(self._logged(epoch))
+            _keep_newest(self._known, REMEMBERED_EPOCHS)
+        return self._known[epoch]
+
+
+def _keep_newest(entries: OrderedDict[Any, Any], size: int) -> None:
+    while len(entries) > size:
+        entries.popitem(last=False)
 
 
 @dataclass(frozen=True)
@@ -55,6 +77,8 @@ class Rejected:
 class Decoded:
     """What a batch of messages holds, by epoch, without repeats."""
 
+    messages: int = 0  # of the deliveries, from the first on; the others did not fit in
+    rows: int = 0  # with repeats
     events: dict[int, list[Interaction | Slate]] = field(default_factory=lambda: defaultdict(list))
     ids: list[str] = field(default_factory=list)
     duplicates: int = 0
@@ -62,22 +86,30 @@ class Decoded:
 
 
 def decode(deliveries: Sequence[Delivery], recent: RecentIds, *, epoch: int, now: float) -> Decoded:
-    """Parse and deduplicate. Messages without stamps count as of this epoch and moment; none is of a later epoch."""
+    """Parse and deduplicate, up to BATCH_ROWS.
+
+    Messages without stamps count as of this epoch and moment; none is of a later epoch.
+    """
     decoded = Decoded()
     batch_ids: set[str] = set()
     for delivery in deliveries:
+        if decoded.rows >= BATCH_ROWS:
+            break
+        decoded.messages += 1
         try:
             message_epoch, events = _parse(delivery, epoch, now)
         except ValidationError as error:
             decoded.rejected.append(Rejected(delivery, str(error)))
             continue
+        event_epoch = min(message_epoch, epoch)
         for event in events:
-            if event.event_id in batch_ids or event.event_id in recent:
+            decoded.rows += len(event.item_ids)
+            if event.event_id in batch_ids or recent.knows(event.event_id, event_epoch):
                 decoded.duplicates += 1
                 continue
             batch_ids.add(event.event_id)
             decoded.ids.append(event.event_id)
-            decoded.events[min(message_epoch, epoch)].append(event)
+            decoded.events[event_epoch].append(event)
     return decoded
 
 

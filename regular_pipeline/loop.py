@@ -49,7 +49,7 @@ class Pipeline:
         self._broker = broker
         self._log = event_log
         self._vectors = vectors
-        self._recent = RecentIds()
+        self._recent = RecentIds(self._logged_ids)
         self._held: list[Delivery] = []
         self._work: EpochWork | None = None
         self._beginning = asyncio.Lock()
@@ -58,12 +58,12 @@ class Pipeline:
         self._rng = np.random.default_rng(settings.seed)
 
     async def start(self) -> None:
-        """Read what the log remembers: the ids that the broker may deliver again."""
-        self._recent = RecentIds(await asyncio.to_thread(self._logged_ids))
+        """Read the ids that the broker may deliver again; those of older epochs are read when they are asked for."""
+        for epoch in self._log.epochs()[-2:]:
+            await asyncio.to_thread(self._recent.read, epoch)
 
-    def _logged_ids(self) -> list[str]:
-        newest = [self._log.events(epoch) for epoch in self._log.epochs()[-2:]]
-        return last_event_ids(frame for folder in reversed(newest) for frame in folder.frames_newest_first())
+    def _logged_ids(self, epoch: int) -> list[str]:
+        return last_event_ids(self._log.events(epoch).frames_newest_first())
 
     async def poll(self) -> None:
         """Drain, refresh and learn until cancelled. A refresh does not wait for a fit, which takes longer."""
@@ -73,7 +73,10 @@ class Pipeline:
             tasks.create_task(_forever("learn", self.learn, pause_s=self._settings.taste_interval_s))
 
     async def tick(self) -> int:
-        """Drain one batch: log it, apply its effects, acknowledge it. Returns the messages done; 0 when idle."""
+        """Drain one batch: log it, apply its effects, acknowledge it. Returns the messages done; 0 when idle.
+
+        What was fetched and did not fit into the batch is kept for the next ticks.
+        """
         if not self._held:
             self._held = await self._broker.fetch(
                 self._settings.drain_batch_messages,
@@ -86,12 +89,11 @@ class Pipeline:
             await work.settle(self._state)
         if not self._held:
             return 0
-        await self._write(work, self._held)
+        done = await self._write(work, self._held)
         if not work.settled:
             await work.settle(self._state)
-        done = len(self._held)
-        await self._broker.ack(self._held)
-        self._held = []
+        await self._broker.ack(self._held[:done])
+        del self._held[:done]
         return done
 
     async def current_work(self) -> EpochWork:
@@ -105,7 +107,8 @@ class Pipeline:
                 log.info("epoch begun", epoch=epoch, items=len(work.catalogue), rows=work.events.rows)
             return self._work
 
-    async def _write(self, work: EpochWork, deliveries: Sequence[Delivery]) -> None:
+    async def _write(self, work: EpochWork, deliveries: Sequence[Delivery]) -> int:
+        """Log as many of the messages as a batch may hold and apply their effects. Returns how many these are."""
         decoded = decode(deliveries, self._recent, epoch=work.epoch, now=time.time())
         for rejected in decoded.rejected:
             self._set_aside(rejected)
@@ -117,7 +120,8 @@ class Pipeline:
             else:
                 # Accepted before a cleanup and drained after it: kept in the archive, without effect.
                 await asyncio.to_thread(_append, self._log.events(epoch), rows_of(events, {}))
-                self._recent.add(event.event_id for event in events)
+                self._recent.add(epoch, (event.event_id for event in events))
+        return decoded.messages
 
     async def _write_current(self, work: EpochWork, events: Sequence[Interaction | Slate]) -> None:
         start = work.events.rows
@@ -125,7 +129,7 @@ class Pipeline:
         end = work.events.rows
         # From here on the rows are logged: what fails below, ``settle`` makes good in the next tick.
         work.settled = False
-        self._recent.add(event.event_id for event in events)
+        self._recent.add(work.epoch, (event.event_id for event in events))
         work.counts.add(rows)
         work.settled = await self._state.apply(work.epoch, (start, end), counters_of(rows), codes_of(rows))
 

@@ -74,9 +74,13 @@ class PartFolder:
                     start = part.end
 
     def frames_newest_first(self) -> Iterator[pl.DataFrame]:
-        """The parts from the last one back. Not next to a concurrent ``merge_small``."""
-        for part in reversed(self.parts()):
-            yield self._scan(part).collect()
+        """The rows, part by part from the last one back. Safe next to a concurrent ``merge_small``."""
+        end = self.rows
+        while remaining := [part for part in self.parts() if part.first < end]:
+            with suppress(FileNotFoundError):  # merged since it was listed: look again
+                for part in reversed(remaining):
+                    yield self._scan(part).head(end - part.first).collect()
+                    end = part.first
 
     def read(self) -> pl.DataFrame:
         """All rows."""

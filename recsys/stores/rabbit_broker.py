@@ -27,7 +27,7 @@ from recsys.settings import masked
 from recsys.stores.ports import CredentialsRefused, Delivery, StoreMisconfigured, StoreUnavailable
 
 HEARTBEAT_S: Final = 10
-# Unacknowledged messages the server may send ahead; at least one batch, and far below the pipeline's memory of ids.
+# Unacknowledged messages the server may send ahead: the most that one fetch may ask for, see DRAIN_BATCH_MESSAGES.
 PREFETCH: Final = 10_000
 NOWHERE: Final = "ping"  # a routing key that nothing is bound to
 PERSISTENT: Final = int(aio_pika.DeliveryMode.PERSISTENT)
@@ -110,7 +110,7 @@ class RabbitBroker:
             await self.close()
 
     async def ack(self, deliveries: Sequence[Delivery]) -> None:
-        """All of the latest fetch. Those of a lost connection are not acked: the broker sends them again anyway."""
+        """The first of those not acked yet, in order. Those of a lost connection are left to be sent again."""
         if not deliveries:
             return
         session, last_tag = deliveries[-1].receipt

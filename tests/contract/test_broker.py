@@ -125,6 +125,19 @@ async def test_unacknowledged_messages_go_to_the_next_process(broker_settings: S
     await second.close()
 
 
+async def test_a_fetch_may_be_acknowledged_piece_by_piece(broker_settings: Settings) -> None:
+    first = open_broker(broker_settings)
+    await first.publish(INTERACT_TOPIC, [b"a", b"b", b"c", b"d"])
+    taken = await first.fetch(4, **WAIT)
+    await first.ack(taken[:1])
+    await first.ack(taken[1:3])
+    await first.close()
+    second = open_broker(broker_settings)
+    assert await fetch_all(second, 1) == [(INTERACT_TOPIC, b"d")]
+    assert await second.fetch(1, wait_s=0.2, linger_s=0) == []
+    await second.close()
+
+
 async def test_acknowledged_messages_never_come_back(broker_settings: Settings) -> None:
     first = open_broker(broker_settings)
     await first.publish(INTERACT_TOPIC, [b"a", b"b"])

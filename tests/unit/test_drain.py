@@ -11,13 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recommendations.impressions import MESSAGE_SLATES
 from recsys.contract import EVENT_SCHEMA, IMPRESSION_TOPIC, INTERACT_TOPIC, MAX_CLOCK_SKEW_S, Interaction, Slate
+from recsys.settings import read_settings
 from recsys.stores.ports import Delivery
+from recsys.stores.rabbit_broker import PREFETCH
 from recsys.user_state import DISLIKE, LIKE, MARKS, SHOWN, encode
 from regular_pipeline import drain
 from regular_pipeline.drain import (
     EVERYTHING,
     REACTIONS,
+    REMEMBERED_EVENTS,
     Decoded,
     RecentIds,
     codes_of,
@@ -52,8 +56,15 @@ def impressions(*slates: dict[str, Any], epoch: int = EPOCH) -> Delivery:
     return Delivery(IMPRESSION_TOPIC, json.dumps({"epoch": epoch, "slates": slates}).encode(), "impressions")
 
 
+def remembered(*ids: str, epoch: int = EPOCH) -> RecentIds:
+    """A memory that found these ids at the end of an epoch's log, and nothing in other logs."""
+    recent = RecentIds(lambda asked: ids if asked == epoch else ())
+    recent.read(epoch)
+    return recent
+
+
 def decoded(*deliveries: Delivery, recent: RecentIds | None = None, now: float = NOW) -> Decoded:
-    return decode(deliveries, recent or RecentIds(), epoch=EPOCH, now=now)
+    return decode(deliveries, recent or remembered(), epoch=EPOCH, now=now)
 
 
 def event_rows(*rows: tuple[str, str, int]) -> pl.DataFrame:
@@ -113,8 +124,7 @@ def test_a_redelivery_counts_once(first: Delivery, again: Delivery) -> None:
     assert (len(within.ids), within.duplicates) == (1, 1)
     assert sum(map(len, within.events.values())) == 1
 
-    recent = RecentIds(within.ids)
-    across = decode([again], recent, epoch=EPOCH, now=NOW + 60)
+    across = decode([again], remembered(*within.ids), epoch=EPOCH, now=NOW + 60)
     assert (across.ids, dict(across.events), across.duplicates) == ([], {}, 1)
 
 
@@ -124,9 +134,9 @@ def test_new_slates_beside_a_repeated_one_count() -> None:
 
 
 def test_decoding_alone_remembers_nothing() -> None:
-    recent = RecentIds()
+    recent = remembered()
     assert decoded(interaction("1"), recent=recent).ids == decoded(interaction("1"), recent=recent).ids == ["1"]
-    recent.add(["1"])
+    recent.add(EPOCH, ["1"])
     assert decoded(interaction("1"), recent=recent).ids == []
 
 
@@ -195,6 +205,20 @@ def test_an_interaction_received_in_the_future_is_not_believed(received_at: floa
 def test_a_slate_received_in_the_future_is_not_believed(received_at: float) -> None:
     events = decoded(impressions(slate("1", received_at=received_at))).events[EPOCH]
     assert all(event.received_at <= NOW + MAX_CLOCK_SKEW_S for event in events)
+
+
+@pytest.mark.parametrize(
+    ("limit", "messages"), [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (8, 3), (9, 4), (10, 4), (11, 5)]
+)
+def test_a_batch_closes_at_its_limit_of_rows(limit: int, messages: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is in the rows: what came again would come again."""
+    monkeypatch.setattr(drain, "BATCH_ROWS", limit)
+    bad = Delivery(INTERACT_TOPIC, b"", "bad")
+    fetched = [interaction("1"), impressions(slate("2")), impressions(slate("1"), slate("3")), interaction("4"), bad]
+    result = decoded(*fetched)
+    assert result.messages == messages
+    assert result.ids == decoded(*fetched[:messages]).ids == ["1", "2", "3", "4"][: min(messages, 4)]
+    assert len(result.rejected) == (messages == 5)
 
 
 # rows
@@ -288,9 +312,43 @@ def remember_three(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("remember_three")
 def test_recent_ids_forget_the_oldest() -> None:
-    recent = RecentIds(["1", "2"])
-    recent.add(["3", "4"])
-    assert ["1" in recent, "2" in recent, "3" in recent, "4" in recent] == [False, True, True, True]
+    recent = remembered("1", "2")
+    recent.add(EPOCH, ["3", "4"])
+    assert [recent.knows(event_id, EPOCH) for event_id in "1234"] == [False, True, True, True]
+
+
+def test_each_epoch_is_read_when_it_is_asked_for_and_remembered_by_itself() -> None:
+    logs = {epoch: [f"{epoch}-{n}" for n in range(3)] for epoch in range(20)}
+    read = []
+
+    def logged(epoch: int) -> list[str]:
+        read.append(epoch)
+        return logs[epoch]
+
+    recent = RecentIds(logged)
+    for _ in range(2):
+        for epoch in (3, 1, 2):
+            assert all(recent.knows(event_id, epoch) for event_id in logs[epoch])
+            assert not recent.knows("4-0", epoch)
+    assert read == [3, 1, 2]
+    assert all(recent.knows(event_id, epoch) for epoch, ids in logs.items() for event_id in ids)
+
+
+def test_ids_of_a_forgotten_epoch_are_read_again() -> None:
+    logs: dict[int, list[str]] = {epoch: [] for epoch in range(20)}
+    recent = RecentIds(logs.__getitem__)
+    for epoch, ids in logs.items():
+        recent.add(epoch, [str(epoch)])
+        ids.append(str(epoch))
+    assert not recent.knows("0", 19)
+    assert recent.knows("0", 0)
+
+
+def test_more_than_a_fetch_can_hold_is_remembered() -> None:
+    read_settings(drain_batch_messages=PREFETCH)
+    with pytest.raises(SystemExit):
+        read_settings(drain_batch_messages=PREFETCH + 1)  # RabbitMQ would not fill such a batch
+    assert PREFETCH * MESSAGE_SLATES <= REMEMBERED_EVENTS
 
 
 def test_last_ids_are_distinct_and_oldest_first() -> None:
@@ -315,5 +373,5 @@ def test_no_more_of_the_log_is_read_than_remembered() -> None:
 def test_a_restart_recognises_what_was_logged() -> None:
     first = decoded(interaction("1"), impressions(slate("2")), foreign())
     log = rows_of(first.events[EPOCH], {})
-    again = decoded(foreign(), interaction("1"), impressions(slate("2")), recent=RecentIds(last_event_ids([log])))
+    again = decoded(foreign(), interaction("1"), impressions(slate("2")), recent=remembered(*last_event_ids([log])))
     assert (again.ids, again.duplicates) == ([], 3)

@@ -261,6 +261,15 @@ def test_a_reader_that_began_before_a_merge_reads_on(tmp_path: Path) -> None:
     assert found == list(range(5))
 
 
+def test_a_reader_from_the_last_part_back_reads_on_after_a_merge(tmp_path: Path) -> None:
+    log = filled(tmp_path, *[1] * 5)
+    frames = log.frames_newest_first()
+    found = next(frames)["n"].to_list()
+    log.merge_small()
+    found += [n for frame in frames for n in reversed(frame["n"].to_list())]
+    assert found == [4, 3, 2, 1, 0]
+
+
 # EventLog
 
 
