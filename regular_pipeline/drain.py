@@ -159,31 +159,40 @@ def earlier_reactions(rows: pl.DataFrame) -> pl.Expr | None:
     return same & (pl.col("kind") != "impression")
 
 
+Said = defaultdict[tuple[str, str], list[dict[str, Any]]]  # the reactions of a user to an item, as rows
+
+
 def with_undone(rows: pl.DataFrame, earlier: Iterable[pl.DataFrame]) -> pl.DataFrame:
     """The rows with every undo completed by what it takes back, as one row for each such reaction.
 
     That is everything the user said about the item since the last undo, in ``earlier`` rows of the log or before it
-    in these.
+    in these. Its row has the item's index of then: what had no effect because the item was unknown has none to lose.
     """
-    said: defaultdict[tuple[str, str], list[tuple[str, float | None]]] = defaultdict(list)
+    said: Said = defaultdict(list)
     completed: list[dict[str, Any]] = []
     for row in chain.from_iterable(frame.iter_rows(named=True) for frame in earlier):
         _follow(said, row)
     for row in rows.iter_rows(named=True):
         taken_back = _follow(said, row)
-        completed += [row | {"source": kind, "undone_at": at} for kind, at in taken_back] or [row]
+        completed += [row | _takes_back(reaction) for reaction in taken_back] or [row]
     return pl.DataFrame(completed, schema=EVENT_SCHEMA)
 
 
-def _follow(
-    said: defaultdict[tuple[str, str], list[tuple[str, float | None]]], row: dict[str, Any]
-) -> list[tuple[str, float | None]]:
-    """Note what the row says. Returns what it takes back."""
+def _takes_back(reaction: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "item_index": reaction["item_index"],
+        "source": reaction["kind"],
+        "undone_at": reaction["received_at"],
+    }
+
+
+def _follow(said: Said, row: dict[str, Any]) -> list[dict[str, Any]]:
+    """Note what the row says. Returns the reactions it takes back."""
     pair = (row["user_id"], row["item_id"])
     if row["kind"] == "undo":
         return said.pop(pair, [])
     if row["kind"] != "impression":
-        said[pair].append((row["kind"], row["received_at"]))
+        said[pair].append(row)
     return []
 
 

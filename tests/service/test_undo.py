@@ -62,6 +62,22 @@ def test_hiding_weighs_nothing_in_like_rates(rig: Rig) -> None:
     assert rig.log()["kind"].to_list() == ["hide"] * 3
 
 
+def test_an_undo_of_a_like_of_an_unknown_item_takes_nothing_from_others(rig: Rig) -> None:
+    rig.add(ITEMS[1:])
+    say(rig, "early", (ITEMS[0], "like"))
+    rig.wait_counted(applied=1, unknown_items=1)
+    rig.add(ITEMS[:1])
+    for user in ("u", "v"):
+        say(rig, user, (ITEMS[0], "like"))
+    rig.wait_counted(applied=3)
+    before = rates(rig)
+    say(rig, "early", (ITEMS[0], "undo"))
+    rig.wait_counted(applied=4, likes=2)
+    np.testing.assert_allclose(rates(rig), before)
+    assert rig.history("early") == set()
+    assert rig.history("u") == {(5, LIKE)}
+
+
 def test_a_mind_may_be_changed_for_good(rig: Rig) -> None:
     rig.add(ITEMS)
     say(rig, "u", (ITEMS[0], "dislike"))

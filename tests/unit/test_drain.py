@@ -16,7 +16,7 @@ from recsys.contract import EVENT_SCHEMA, IMPRESSION_TOPIC, INTERACT_TOPIC, MAX_
 from recsys.settings import read_settings
 from recsys.stores.ports import Delivery
 from recsys.stores.rabbit_broker import PREFETCH
-from recsys.user_state import DISLIKE, LIKE, MARKS, SHOWN, encode
+from recsys.user_state import DISLIKE, LIKE, MARKS, SHOWN, UNDO, encode
 from regular_pipeline import drain
 from regular_pipeline.drain import (
     EVERYTHING,
@@ -75,12 +75,13 @@ def event_rows(*rows: tuple[str, str, int]) -> pl.DataFrame:
     return pl.DataFrame({"user_id": users, "kind": kinds, "item_index": indices, "source": empty}, schema=schema)
 
 
-def logged(*rows: tuple[str, str, str], since: int = 0) -> pl.DataFrame:
-    """Rows of (user, kind, item), received one second after the other."""
+def logged(*rows: tuple[str, str, str], since: int = 0, index: int = 0) -> pl.DataFrame:
+    """Rows of (user, kind, item), received one second after the other, all of this index."""
     schema = {name: EVENT_SCHEMA[name] for name in ("user_id", "kind", "item_id", "received_at")}
     told = [(*row, NOW + since + second) for second, row in enumerate(rows)]
     others = [pl.lit(None, dtype).alias(name) for name, dtype in EVENT_SCHEMA.items() if name not in schema]
-    return pl.DataFrame(told, schema=schema, orient="row").with_columns(others).select(EVENT_SCHEMA.names())
+    frame = pl.DataFrame(told, schema=schema, orient="row").with_columns(others)
+    return frame.with_columns(item_index=pl.lit(index, pl.Int32)).select(EVENT_SCHEMA.names())
 
 
 def undone_in(rows: pl.DataFrame, *log: pl.DataFrame) -> list[tuple[str, str, str | None, float | None]]:
@@ -298,8 +299,16 @@ def test_an_undo_of_nothing_is_one_row_without_effect() -> None:
 
 def test_what_an_undo_takes_back_leaves_the_counters() -> None:
     rows = logged(*[("u", kind, "a") for kind in ("like", "dislike", "hide", "undo")], ("v", "like", "a"))
-    after = with_undone(rows, []).with_columns(item_index=pl.lit(0, pl.Int32))
+    after = with_undone(rows, [])
     assert counters_of(after) == {"likes": 1, "dislikes": 0, "impressions": 0, "unknown_items": 0}
+
+
+def test_what_had_no_effect_has_none_to_lose() -> None:
+    """The item was unknown at the first like, and is the catalogue's third one at the second."""
+    log = [logged(("u", "like", "a"), index=-1), logged(("u", "like", "a"), since=1, index=2)]
+    undos = with_undone(logged(("u", "undo", "a"), since=9, index=2), log)
+    assert undos.select("source", "item_index").rows() == [("like", -1), ("like", 2)]
+    assert codes_of(undos) == {"u": encode([2], UNDO)}
 
 
 # memory of event ids
