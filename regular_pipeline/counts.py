@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys.ranking.posterior import Floats
-from recsys.stores.event_log import commit_file
+from recsys.stores.event_log import write_whole
 from regular_pipeline.slates import Slates
 
 KINDS: Final = ("like", "dislike", "impression", "answered")  # the last: impressions in slates that were answered
@@ -107,13 +107,13 @@ class Counts:
         return other
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint, whole or not at all. The slates are not in it: ``EpochWork`` reads them from the log."""
-        temporary = path.with_suffix(".tmp")
+        """Write a checkpoint, whole or not at all: StoreUnavailable.
+
+        The slates are not in it: ``EpochWork`` reads them from the log.
+        """
         origin = np.nan if self.origin is None else self.origin
         scalars = np.array([self.half_life_s, self.rows, origin, self.latest, self._shift])
-        with temporary.open("wb") as file:
-            np.savez(file, scalars=scalars, sums=self._sums)
-        commit_file(temporary, path)
+        write_whole(path, lambda file: np.savez(file, scalars=scalars, sums=self._sums))
 
     @classmethod
     def load(cls, path: Path, half_life_days: float) -> Counts:

@@ -14,7 +14,7 @@ import structlog
 
 from recsys.contract import Interaction, Slate
 from recsys.settings import Settings
-from recsys.stores.event_log import EventLog, PartFolder
+from recsys.stores.event_log import EventLog, PartFolder, disk_errors
 from recsys.stores.ports import Broker, Delivery, EpochOver, StoreError
 from recsys.stores.redis_state import RedisState
 from regular_pipeline.drain import (
@@ -136,7 +136,8 @@ class Pipeline:
     def _set_aside(self, rejected: Rejected) -> None:
         body = rejected.delivery.body.decode(errors="replace")
         log.error("message rejected", topic=rejected.delivery.topic, reason=rejected.reason, body=body[:200])
-        with (self._log.folder / "rejected.jsonl").open("a") as file:
+        path = self._log.folder / "rejected.jsonl"
+        with disk_errors(path), path.open("a") as file:
             file.write(json.dumps({"at": time.time(), "reason": rejected.reason, "body": body}) + "\n")
 
     async def refresh(self) -> None:

@@ -13,8 +13,8 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -43,7 +43,8 @@ class PartFolder:
     def __init__(self, folder: Path, schema: pl.Schema) -> None:
         self.folder = folder
         self._schema = schema
-        folder.mkdir(parents=True, exist_ok=True)
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         self.rows = max((part.end for part in self.parts()), default=0)
 
     def append(self, frame: pl.DataFrame) -> int:
@@ -113,17 +114,7 @@ class PartFolder:
 
     def _write(self, frame: pl.DataFrame, first: int, end: int) -> None:
         target = self.folder / f"part-{first:012d}-{end:012d}.parquet"
-        temporary = target.with_suffix(".tmp")
-        try:
-            with temporary.open("wb") as file:
-                frame.write_parquet(file, compression="zstd", compression_level=1)
-            commit_file(temporary, target)
-        except (OSError, pl.exceptions.PolarsError) as error:
-            # A part that may not survive a crash is not there: the caller writes it again.
-            for leftover in (temporary, target):
-                with suppress(OSError):
-                    leftover.unlink(missing_ok=True)
-            raise StoreUnavailable(f"cannot write {target}: {error}") from error
+        write_whole(target, lambda file: frame.write_parquet(file, compression="zstd", compression_level=1))
 
 
 class EventLog:
@@ -150,8 +141,9 @@ class EventLog:
 
     def lock(self) -> IO[str]:
         """Become the only writer until the returned file is closed or the process ends."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        file = (self.folder / ".lock").open("w")
+        with disk_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = (self.folder / ".lock").open("w")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -162,11 +154,37 @@ class EventLog:
         return file
 
 
-def commit_file(temporary: Path, target: Path) -> None:
-    """Move a finished file into place so that it survives a crash of the machine."""
-    _fsync(temporary)
-    temporary.replace(target)
-    _fsync(target.parent)
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """A disk that is full, or whatever else it has, is a store that is away: StoreUnavailable."""
+    try:
+        yield
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise StoreUnavailable(f"cannot write {path}: {error}") from error
+
+
+def write_whole(target: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Make a file that survives a crash of the machine. On StoreUnavailable there is no new file."""
+    temporary = target.with_suffix(".tmp")
+    try:
+        with disk_errors(target):
+            with temporary.open("wb") as file:
+                write(file)
+            _fsync(temporary)
+            temporary.replace(target)
+            _sync_entry(target)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _sync_entry(target: Path) -> None:
+    """A file that may not survive a crash is not there: the caller writes it again."""
+    try:
+        _fsync(target.parent)
+    except OSError:
+        target.unlink()
+        raise
 
 
 def _fsync(path: Path) -> None:

@@ -1,21 +1,33 @@
-"""A disk that fails for a while under the pipeline's parts."""
+"""A disk that fails for a while: the pipeline waits, as for every other store, and goes on."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
 import pytest
 
-from recsys.contract import ItemRecord
+from recsys.contract import INTERACT_TOPIC, ItemRecord
 from recsys.settings import Settings
-from recsys.stores.connect import log_folder, open_state
+from recsys.stores.connect import log_folder, open_broker, open_state
 from recsys.stores.event_log import EventLog, PartFolder
 from recsys.stores.ports import StoreUnavailable
+from recsys.stores.redis_state import RedisState
 from regular_pipeline.epoch_work import EpochWork
+from regular_pipeline.loop import Pipeline
+from regular_pipeline.service import open_pipeline
+
+
+@pytest.fixture
+async def state(settings: Settings) -> AsyncIterator[RedisState]:
+    opened = open_state(settings)
+    yield opened
+    await opened.close()
 
 
 async def test_records_that_could_not_be_mirrored_are_mirrored_later_in_order(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, state: RedisState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state = open_state(settings)
     epoch = await state.current()
     work = EpochWork(epoch, EventLog(log_folder(settings)), 7.0)
     await state.add(epoch, [ItemRecord(id="a"), ItemRecord(id="b")], [])
@@ -31,4 +43,55 @@ async def test_records_that_could_not_be_mirrored_are_mirrored_later_in_order(
     await work.read_catalogue(state)
     await work.read_catalogue(state)
     assert work.items.read()["item_id"].to_list() == ["a", "b", "c"]
-    await state.close()
+
+
+def no_folder(log: Path, epoch: int) -> Path:
+    """No folder can be made for a new epoch."""
+    path = log / f"epoch-{epoch}"
+    path.write_text("in the way")
+    return path
+
+
+def no_checkpoint(log: Path, epoch: int) -> Path:
+    """Its temporary file leads to a device that is always full."""
+    path = log / f"epoch-{epoch}" / "checkpoint.tmp"
+    path.parent.mkdir()
+    path.symlink_to("/dev/full")
+    return path
+
+
+def no_rejected(log: Path, epoch: int) -> Path:
+    """The file for messages that are set aside is on a device that is always full."""
+    path = log / "rejected.jsonl"
+    path.symlink_to("/dev/full")
+    return path
+
+
+@pytest.mark.parametrize("fault", [no_folder, no_checkpoint, no_rejected])
+async def test_the_pipeline_waits_for_a_disk_that_is_full(
+    fault: Callable[[Path, int], Path], settings: Settings, state: RedisState
+) -> None:
+    async def drain_and_refresh(pipeline: Pipeline) -> None:
+        await pipeline.tick()
+        await pipeline.refresh()
+
+    epoch, log = await state.current(), log_folder(settings)
+    broker = open_broker(settings)
+    await broker.publish(INTERACT_TOPIC, [b"rejected"])
+    async with open_pipeline(settings.model_copy(update={"checkpoint_interval_s": 1e-9})) as pipeline:
+        broken = fault(log, epoch)
+        with pytest.raises(StoreUnavailable, match="cannot write"):
+            await drain_and_refresh(pipeline)
+        broken.unlink(missing_ok=True)
+        await drain_and_refresh(pipeline)
+    assert "rejected" in (log / "rejected.jsonl").read_text()
+    assert [path.name for path in (log / f"epoch-{epoch}").glob("checkpoint*")] == ["checkpoint.npz"]
+    assert await broker.depth() == 0
+    await broker.close()
+
+
+async def test_a_log_that_cannot_be_made_is_named(settings: Settings) -> None:
+    settings.data_dir.write_text("in the way")
+    with pytest.raises(StoreUnavailable, match=f"cannot write {log_folder(settings)}"):
+        async with open_pipeline(settings):
+            pass

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recsys.stores.ports import StoreUnavailable
 from regular_pipeline import counts as module
 from regular_pipeline.counts import DAY_S, KINDS, RESCALE_AT, Counts
 from regular_pipeline.slates import Slates
@@ -280,13 +281,14 @@ def test_a_checkpoint_of_other_kinds_is_ignored(tmp_path: Path) -> None:
 def test_a_failed_save_leaves_the_previous_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def half_written(file: Any, **arrays: Any) -> None:
         file.write(b"half")
-        raise OSError("disk full")
+        raise OSError("no space")
 
     path, before = tmp_path / "checkpoint.npz", counts_of([("like", 0, START)])
     before.save(path)
     monkeypatch.setattr("regular_pipeline.counts.np.savez", half_written)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(StoreUnavailable, match=r"checkpoint\.npz: no space"):
         counts_of([("like", 1, START)]).save(path)
+    assert list(tmp_path.iterdir()) == [path]
     assert result(Counts.load(path, 7.0)) == result(before)
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from recsys.contract import CATALOGUE_SCHEMA, EVENT_SCHEMA
 from recsys.stores import event_log
-from recsys.stores.event_log import EventLog, PartFolder
+from recsys.stores.event_log import EventLog, PartFolder, write_whole
 from recsys.stores.ports import StoreMisconfigured, StoreUnavailable
 
 SCHEMA = pl.Schema({"n": pl.Int64})
@@ -243,6 +243,30 @@ def test_after_a_failed_append_nothing_was_added(
     more(log, 1)
     more(log, 3)
     assert (log.rows, numbers(log)) == (6, list(range(6)))
+
+
+def test_a_file_is_whole_on_disk_before_it_is_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[tuple[str, Path, bytes]] = []
+    sync, replace = os.fsync, Path.replace
+
+    def noted_sync(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").resolve()
+        steps.append(("synced", path, b"" if path.is_dir() else path.read_bytes()))
+        sync(descriptor)
+
+    def noted_replace(path: Path, target: Path) -> None:
+        steps.append(("in place", target, path.read_bytes()))
+        replace(path, target)
+
+    monkeypatch.setattr("recsys.stores.event_log.os.fsync", noted_sync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    target, content = tmp_path / "file", b"whole" * 10_000
+    write_whole(target, lambda file: file.write(content))
+    assert steps == [
+        ("synced", tmp_path / "file.tmp", content),
+        ("in place", target, content),
+        ("synced", tmp_path, b""),
+    ]
 
 
 def test_a_lost_folder_is_unavailable(tmp_path: Path) -> None:
