@@ -27,7 +27,6 @@ class Catalogue:
         self.ids: list[str] = []
         self.index: dict[str, int] = {}
         self.genre_names: list[str] = []
-        self.ignored_genres = 0
         self._column: dict[str, int] = {}
         self._genres_of: list[tuple[str, ...]] = []
         self._matrix = np.zeros((0, 0), dtype=bool)
@@ -52,10 +51,7 @@ class Catalogue:
         self.chunks += 1
 
     def _register(self, genre: str) -> None:
-        if genre in self._column:
-            return
-        if len(self.genre_names) == MAX_GENRES:
-            self.ignored_genres += 1
+        if genre in self._column or len(self.genre_names) == MAX_GENRES:
             return
         self._column[genre] = len(self.genre_names)
         self.genre_names.append(genre)

@@ -203,14 +203,6 @@ class VectorStore(Protocol):
         it anew.
         """
 
-    def nearest(self, epoch: int, vector: NDArray[np.float32], k: int, name: str) -> list[tuple[int, float]]:
-        """Up to k (position, cosine) pairs of items that have a vector of this name, nearest first.
-
-        Empty for an epoch without vectors.
-        """
-
-    def count(self, epoch: int) -> int: ...
-
     def drop_all_but(self, epoch: int) -> None:
         """Delete the collections of every other epoch under our prefix."""
 

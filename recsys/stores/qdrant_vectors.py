@@ -39,12 +39,14 @@ class QdrantVectors:
 
     @classmethod
     def local(cls, folder: Path, prefix: str) -> Self:
-        """Vectors in a folder. One that a crash of the machine left unreadable starts anew: it can be rebuilt."""
+        """Vectors in a folder. One that a crash left unreadable starts anew: it can be rebuilt."""
         try:
             client = _open_local(folder)
         except RuntimeError as error:
             raise StoreMisconfigured(f"another process holds the vectors in {folder}: {error}") from error
-        except sqlite3.DatabaseError as error:
+        except OSError as error:
+            raise StoreUnavailable(f"Qdrant in {folder}: {error}") from error
+        except Exception as error:  # the client checks nothing of what it reads, so it may stumble over anything
             log.warning("unreadable vectors deleted", folder=str(folder), error=str(error))
             shutil.rmtree(folder)
             client = _open_local(folder)
@@ -83,20 +85,6 @@ class QdrantVectors:
         _without_fsync(self._client, name)
         self._ready = (name, dimensions)
 
-    def nearest(self, epoch: int, vector: NDArray[np.float32], k: int, name: str) -> list[tuple[int, float]]:
-        with self._errors():
-            if not self._client.collection_exists(self._collection(epoch)):
-                return []
-            found = self._client.query_points(
-                self._collection(epoch), query=vector.tolist(), using=name, limit=k, with_payload=False
-            )
-        return [(int(point.id), float(point.score)) for point in found.points]
-
-    def count(self, epoch: int) -> int:
-        with self._errors():
-            name = self._collection(epoch)
-            return self._client.count(name).count if self._client.collection_exists(name) else 0
-
     def drop_all_but(self, epoch: int) -> None:
         self._ready = ("", {})
         with self._errors():
@@ -120,7 +108,7 @@ class QdrantVectors:
                 yield
         except StoreError:
             raise
-        except (ApiException, OSError) as error:
+        except (ApiException, OSError, sqlite3.Error) as error:
             raise StoreUnavailable(f"{self._where}: {error}") from error
 
 

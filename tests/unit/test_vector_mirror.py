@@ -51,12 +51,6 @@ class RecordingStore:
         for i, position in enumerate(positions):
             self.points.setdefault(epoch, {})[position] = {name: rows[i].copy() for name, rows in vectors.items()}
 
-    def nearest(self, epoch: int, vector: Rows, k: int, name: str) -> list[tuple[int, float]]:
-        raise NotImplementedError
-
-    def count(self, epoch: int) -> int:
-        return len(self.points.get(epoch, {}))
-
     def drop_all_but(self, epoch: int) -> None:
         self.points = {number: points for number, points in self.points.items() if number == epoch}
 
