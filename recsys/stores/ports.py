@@ -20,7 +20,6 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.artifacts import Artifacts
 from recsys.contract import ItemRecord
 
 
@@ -114,28 +113,6 @@ class UsedCards:
 NO_CARDS: Final = UsedCards(0, (), ())
 
 
-class ServingStore(Protocol):
-    """What the request path reads and writes."""
-
-    async def open_page(self, epoch: int, users: Sequence[str], cards: int) -> Page:
-        """One round trip. If ``Page.epoch`` is not ``epoch``, codes and cards are void."""
-
-    async def mark_shown(
-        self, epoch: int, codes: Mapping[str, tuple[int, bytes]], cards: UsedCards = NO_CARDS
-    ) -> set[str]:
-        """Append to each user's codes the new ones, unless their length is no longer the one given.
-
-        The unplayed cards go back on top of the deck, in this order, unless it was dealt anew meanwhile.
-        Returns the users to whom that happened: somebody else appended meanwhile. Raises EpochOver.
-        """
-
-    async def compact(self, epoch: int, user: str, old: bytes, new: bytes) -> None:
-        """Replace a user's codes if they still are ``old``."""
-
-    async def ping(self) -> None:
-        """Raise StoreUnavailable unless state can be written."""
-
-
 class CatalogueStore(Protocol):
     """The append-only log of item records that every process replays, and the deck of items to explore."""
 
@@ -170,16 +147,6 @@ class Ledger(Protocol):
         """
 
     async def counters(self, epoch: int) -> dict[str, int]: ...
-
-
-class ArtifactStore(Protocol):
-    """The versioned set of artifacts: readers see one whole version or another."""
-
-    async def publish(self, epoch: int, artifacts: Artifacts, top_lists: Mapping[str, Sequence[str]]) -> None:
-        """Switch to this version. ``top_lists`` are kept as plain JSON for people. Raises EpochOver."""
-
-    async def fetch(self, epoch: int) -> Artifacts | None:
-        """The version in force; None before the first."""
 
 
 # Names of an item's vectors.

@@ -150,7 +150,7 @@ return 1
 
 
 class RedisState:
-    """Implements Epochs, ServingStore, CatalogueStore, Ledger and ArtifactStore."""
+    """Implements Epochs, CatalogueStore and Ledger; beside them, what the request path asks for, and the artifacts."""
 
     def __init__(self, client: Redis, url: str, prefix: str) -> None:
         self._client = client
@@ -197,9 +197,10 @@ class RedisState:
     async def restore(self, epoch: int) -> None:
         await self._run(_RESTORE, 0, (), epoch, self._prefix, *NAMES)
 
-    # ServingStore
+    # The request path
 
     async def open_page(self, epoch: int, users: Sequence[str], cards: int) -> Page:
+        """One round trip. If ``Page.epoch`` is not ``epoch``, codes and cards are void."""
         names = (USERS, CATALOGUE, DECK, ARTIFACTS, DEALS)
         now = int(time.time())
         found, chunks, version, codes, taken, deal = await self._run(
@@ -217,6 +218,11 @@ class RedisState:
     async def mark_shown(
         self, epoch: int, codes: Mapping[str, tuple[int, bytes]], cards: UsedCards = NO_CARDS
     ) -> set[str]:
+        """Append to each user's codes the new ones, unless their length is no longer the one given.
+
+        The unplayed cards go back on top of the deck, in this order, unless it was dealt anew meanwhile.
+        Returns the users whose codes have another length: somebody else appended meanwhile. Raises EpochOver.
+        """
         if not (codes or cards.played or cards.unplayed):
             return set()
         shown = [part for user, (length, new) in codes.items() for part in (user, length, new)]
@@ -226,9 +232,11 @@ class RedisState:
         return {user.decode() for user in await self._write(_MARK_SHOWN, epoch, names, *args)}
 
     async def compact(self, epoch: int, user: str, old: bytes, new: bytes) -> None:
+        """Replace a user's codes if they still are ``old``."""
         await self._write(_COMPACT, epoch, (USERS,), user, old, new)
 
     async def ping(self) -> None:
+        """Raise StoreUnavailable unless state can be written."""
         await self._run(_PING, 0, (), int(time.time()))
 
     # CatalogueStore
@@ -271,9 +279,10 @@ class RedisState:
             raw: dict[Any, Any] = await self._client.hgetall(self._key(epoch, COUNTERS))
         return {name.decode(): int(value) for name, value in raw.items()}
 
-    # ArtifactStore
+    # Artifacts: readers see one whole version or another
 
     async def publish(self, epoch: int, artifacts: Artifacts, top_lists: Mapping[str, Sequence[str]]) -> None:
+        """Switch to this version. ``top_lists`` are kept as plain JSON for people. Raises EpochOver."""
         blob, vectors = pack(artifacts)
         digest = hashlib.blake2b(vectors, digest_size=16).digest()
         lists = _flat({name: json.dumps(ids) for name, ids in top_lists.items()})
@@ -282,6 +291,7 @@ class RedisState:
                 return
 
     async def fetch(self, epoch: int) -> Artifacts | None:
+        """The version in force; None before the first."""
         blob, digest = await self._fields(epoch, "blob", "digest")
         if blob is not None and self._vectors[:2] != (epoch, digest):
             blob, digest, vectors = await self._fields(epoch, "blob", "digest", "vectors")
