@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
+import redis
 
 from recsys.launch.embedded_redis import MAX_SOCKET_PATH_BYTES, find_redis_server, reserve
 from recsys.launch.errors import LaunchError
+from tests.servers import wait_until
 
 
 class TestEmbeddedRedis:
@@ -28,6 +32,19 @@ class TestEmbeddedRedis:
             assert len(os.fsencode(redis.socket)) <= MAX_SOCKET_PATH_BYTES
             assert redis.socket.parent.stat().st_mode & 0o777 == 0o700
         assert not redis.socket.parent.exists()
+
+    def test_what_it_accepted_is_on_disk(self, tmp_path: Path) -> None:
+        with reserve(tmp_path) as reserved:
+            program = reserved.program(tmp_path / "redis.log")
+            server = subprocess.Popen(program.command, cwd=program.cwd, stdout=subprocess.DEVNULL)
+            try:
+                wait_until(lambda: asyncio.run(reserved.answers()), 20, "the private Redis answers")
+                with redis.Redis(unix_socket_path=str(reserved.socket)) as client:
+                    assert client.config_get("appendonly") == {"appendonly": "yes"}
+                    assert client.config_get("appendfsync") == {"appendfsync": "always"}
+            finally:
+                server.kill()
+                server.wait()
 
     def test_a_url_with_odd_characters(self, tmp_path: Path) -> None:
         with reserve(tmp_path / "a b#c?") as redis:
