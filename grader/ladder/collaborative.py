@@ -21,22 +21,21 @@ FOLDS: Final = 4  # a user's own opinions are in the crowd of no fold that predi
 
 @dataclass(frozen=True)
 class Crowd:
-    """Likes of others as probability (items,), factors (items, f), variance of tastes (f,) and noise (items,).
+    """Likes of others as probability (items,), factors (items, f) for tastes of variance 1, and noise (items,).
 
-    ``candidates``: (n,) the items worth recommending, most liked first.
+    Without factors (f = 0) nothing that a user says changes what is expected of him. ``candidates``: (n,) the items worth recommending, most liked first.
     """
 
     candidates: np.ndarray
     rate: np.ndarray
     factors: np.ndarray
-    spread: np.ndarray
     noise: np.ndarray
 
 
 class CollaborativeOracle:
     """The posterior mean of a Gaussian factor model of likes, fold by fold (Tipping & Bishop 1999).
 
-    A like is rate_i + factors_i z + noise_i, with z ~ N(0, spread) of this user; every item of a list to which the
+    A like is rate_i + factors_i z + noise_i, with z ~ N(0, 1) of this user; every item of a list to which the
     user could react is an observation of it, 1 if he liked it, else 0.
     """
 
@@ -67,9 +66,23 @@ def likes_matrix(world: World, users: np.ndarray) -> csr_matrix:
 
 
 def learn(likes: csr_matrix, rng: np.random.Generator) -> Crowd:
-    """Principal components of the centred likes; what they leave of each item's variance is noise."""
+    """Principal components of the centred likes; what they leave of each item's variance is noise.
+
+    No factors where there are none: of fewer than two users or items, or if all like the same.
+    """
+    users = max(likes.shape[0], 1)
+    rate = np.asarray(likes.sum(axis=0)).ravel() / users
+    variance = rate * (1 - rate)
+    factors = _factors(likes, rate, rng) if variance.any() and len(rate) > 1 else np.zeros((len(rate), 0))
+    # Half an observation keeps the noise of items that nobody liked above 0.
+    noise = np.maximum(variance - (factors**2).sum(axis=1), 0.5 / users)
+    candidates = np.argsort(-rate, kind="stable")[:CANDIDATES]
+    return Crowd(candidates, rate.astype(np.float32), factors.astype(np.float32), noise)
+
+
+def _factors(likes: csr_matrix, rate: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(items, f), at most FACTORS; 0 for those beyond the rank of the likes."""
     users, items = likes.shape
-    rate = np.asarray(likes.mean(axis=0)).ravel()
     transposed = likes.T.tocsr()
     centred = LinearOperator(
         likes.shape,
@@ -81,12 +94,7 @@ def learn(likes: csr_matrix, rng: np.random.Generator) -> Crowd:
     _, size, components = svds(
         centred, k=count, v0=rng.standard_normal(min(users, items)), return_singular_vectors="vh"
     )
-    spread = size**2 / users
-    explained = (components.T**2) @ spread
-    # Half an observation keeps the noise of items that nobody liked above 0.
-    noise = np.maximum(rate * (1 - rate) - explained, 0.5 / users)
-    candidates = np.argsort(-rate, kind="stable")[:CANDIDATES]
-    return Crowd(candidates, rate.astype(np.float32), components.T.astype(np.float32), spread, noise)
+    return np.asarray(components.T * (size / np.sqrt(users)))
 
 
 def expected_likes(crowd: Crowd, seen: Ints | Sequence[int], liked: Sequence[bool]) -> np.ndarray:
@@ -96,6 +104,6 @@ def expected_likes(crowd: Crowd, seen: Ints | Sequence[int], liked: Sequence[boo
         return rate
     factors = crowd.factors[seen]
     weighted = factors.T / crowd.noise[seen]
-    precision = np.diag(1 / crowd.spread) + weighted @ factors
+    precision = np.eye(factors.shape[1]) + weighted @ factors
     taste = np.linalg.solve(precision, weighted @ (np.asarray(liked) - crowd.rate[seen]))
     return np.asarray(rate + crowd.factors[crowd.candidates] @ taste.astype(np.float32))

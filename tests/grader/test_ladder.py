@@ -19,7 +19,8 @@ from grader.metrics.lists import Lists, judge
 from grader.traffic import LISTS_PER_VISIT, Plan, TrafficConfig, plan_traffic
 from grader.worlds.spec import open_world
 from grader.worlds.world import World
-from tests.grader.worlds import likes_in, opinions_in
+from tests.grader.stages import staged
+from tests.grader.worlds import likes_in, opinions_in, world_of
 
 K = 10
 
@@ -147,6 +148,31 @@ def test_the_collaborative_oracle_listens_to_each_user_for_himself(world: World)
     assert oracle.recommend(1, [], 50) == before[1]
 
 
+@pytest.mark.parametrize("spec", ["tiny", "tiny:like_share=0.001"])
+@pytest.mark.parametrize("users", [1, 2, 3, 4, 6])
+def test_a_handful_of_users_has_a_ladder(spec: str, users: int) -> None:
+    for seed in range(3):
+        few = open_world(spec, seed, users)
+        rungs = [*climb(few, plan_traffic(users, TrafficConfig(), seed), K, seed)]
+        assert [rung["name"] for rung in rungs] == [rung.name for rung in RUNGS]
+
+
+def test_where_all_like_the_same_the_collaborative_oracle_shows_it_first() -> None:
+    alike = world_of([{3: True, 5: True, 7: False}] * 49, [set()] * 12)
+    oracle = CollaborativeOracle(alike, rng())
+    assert set(oracle.recommend(0, [], K)[:2]) == {3, 5}
+    oracle.react(0, [3, 7], [True, False])
+    assert oracle.recommend(0, [3, 7], 1) == [5]
+
+
+def test_the_collaborative_oracle_tells_two_kinds_of_users_apart_by_one_like() -> None:
+    kinds = [dict.fromkeys(range(start, start + 10), True) for start in (0, 10)]
+    oracle = CollaborativeOracle(world_of(kinds * 20, [set()] * 20), rng())
+    for user, liked in ((0, 4), (1, 14)):
+        oracle.react(user, [liked], [True])
+        assert set(oracle.recommend(user, [liked], 9)) == set(kinds[user]) - {liked}
+
+
 @pytest.mark.parametrize(
     ("shown", "k", "expected"),
     [([], 3, [4, 1, 3]), ([4, 3], 2, [1, 0]), ([0, 1, 2], 2, [4, 3]), ([0, 1, 2], 4, [4, 3]), ([0, 1, 2, 3, 4], 1, [])],
@@ -201,3 +227,8 @@ def test_the_ladder_is_made_of_plain_values_and_comes_from_the_seed(world: World
     assert json.loads(json.dumps(one)) == one == again
     assert one != other
     assert [rung["name"] for rung in one] == [rung.name for rung in RUNGS]
+
+
+def test_the_ladder_of_a_run_has_the_seed_of_the_run() -> None:
+    stage = staged(ladder=True, seed=3)
+    assert stage.ladder == [*climb(stage.world, stage.plan, K, 3)]
