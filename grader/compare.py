@@ -8,7 +8,7 @@ it takes at least two of each service. One run of each can only speak of users.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -20,6 +20,7 @@ from grader.errors import GraderError
 from grader.metrics.intervals import Measured
 from grader.run import Run
 from grader.scoring import Measurements, Profile, score
+from grader.worlds.spec import SYNTHETIC
 
 POINTS: Final = "points"
 # Chance of any false verdict about lists, or about latencies, when two services are equal. Less than the 5 in 100 that
@@ -27,6 +28,8 @@ POINTS: Final = "points"
 ALPHA: Final = 0.02
 # Equal for the same visits of the same users; ids, URLs and what was measured besides may differ.
 SAME: Final = ("world", "seed", "users", "lists_per_user", "k")
+# Decide how long requests take and how much time there is to learn between them.
+LOAD: Final = ("speed", "requests_per_s", "concurrency", "timeout_s")
 
 
 @dataclass(frozen=True)
@@ -54,33 +57,64 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """``points`` decide; ``metrics`` are those of lists; ``latencies`` stand beside them and are judged apart."""
+    """``points`` decide; ``metrics`` are those of lists; ``latencies`` stand beside them and are judged apart.
+
+    ``unlike``: what of LOAD differs between A and B, in words; if anything does, there are no latencies.
+    """
 
     points: Difference
     metrics: list[Difference]
     latencies: list[Difference]
     users: int
     runs: int
+    unlike: list[str] = field(default_factory=list)
 
 
 def compare(runs_a: Sequence[Run], runs_b: Sequence[Run], profile: Profile) -> Comparison:
     """The n-th run of A is compared with the n-th of B, at least one.
 
-    GraderError unless each two sent the same users of the same world. Lists that only one of them reached are left out.
+    GraderError unless each two sent the same users of the same world, and the runs of one side different ones. Lists
+    that only one of two reached are left out; GraderError if none is left.
     """
+    for runs in (runs_a, runs_b):
+        require_own_seeds(runs)
     shared = [_common(a, b) for a, b in zip(runs_a, runs_b, strict=True)]
     pairs = [measured_pair(a, b, profile) for a, b in shared]
     names = [name for name in pairs[0][0] if all(name in measured for pair in pairs for measured in pair)]
-    found = {name: difference(name, [(a[name], b[name]) for a, b in pairs]) for name in names}
+    people = _same_users(runs_a)
+    found = {name: difference(name, [(a[name], b[name]) for a, b in pairs], people) for name in names}
     latencies = [name for name in names if name.endswith("_ms")]
     points, *metrics = holm([found[name] for name in names if name not in latencies])
+    unlike = _unlike(runs_a, runs_b)
     return Comparison(
         points=points,
         metrics=metrics,
-        latencies=holm([found[name] for name in latencies]),
+        latencies=[] if unlike else holm([found[name] for name in latencies]),
         users=sum(a.recs["user"].n_unique() for a, _ in shared),
         runs=len(pairs),
+        unlike=unlike,
     )
+
+
+def require_own_seeds(runs: Sequence[Run]) -> None:
+    """GraderError if two runs have the same seed: the same users again say no more of other users than once."""
+    seeds = [run.facts["settings"]["seed"] for run in runs]
+    if again := [seed for n, seed in enumerate(seeds) if seed in seeds[:n]]:
+        raise GraderError(
+            f"Two runs of one side have the seed {again[0]}, and so the same users: compare one of each side, or runs "
+            "that were each made with a --seed of its own."
+        )
+
+
+def _same_users(runs: Sequence[Run]) -> bool:
+    """Whether another seed only lets the same users come otherwise, as those of a data set do."""
+    return any(run.facts["settings"]["world"].partition(":")[0] not in SYNTHETIC for run in runs)
+
+
+def _unlike(runs_a: Sequence[Run], runs_b: Sequence[Run]) -> list[str]:
+    settings = [(a.facts["settings"], b.facts["settings"]) for a, b in zip(runs_a, runs_b, strict=True)]
+    found = [f"{name} {a[name]:g} and {b[name]:g}" for name in LOAD for a, b in settings if a[name] != b[name]]
+    return list(dict.fromkeys(found))
 
 
 def measured_pair(a: Run, b: Run, profile: Profile) -> tuple[Measurements, Measurements]:
@@ -108,6 +142,8 @@ def _common(a: Run, b: Run) -> tuple[Run, Run]:
     _require_same(a, b)
     keys = ["user", "number"]
     both = a.recs.select(keys).join(b.recs.select(keys), on=keys, how="semi")
+    if both.is_empty():
+        raise GraderError("The runs cannot be compared: no list was asked for in both; grade the services again.")
 
     def reduced(run: Run) -> Run:
         kept: pl.DataFrame = run.requests.join(both, on=keys, how="semi", maintain_order="left")
@@ -116,25 +152,33 @@ def _common(a: Run, b: Run) -> tuple[Run, Run]:
     return reduced(a), reduced(b)
 
 
-def difference(metric: str, pairs: Sequence[tuple[Measured, Measured]]) -> Difference:
+def difference(metric: str, pairs: Sequence[tuple[Measured, Measured]], same_users: bool = False) -> Difference:
     """From one pair: the paired bootstrap over its users. From more: random effects of runs and users.
 
     The mean over runs has the standard error of DerSimonian & Laird (1986) or that of Hartung & Knapp (2001), whichever
-    is larger, and Student's t with one degree of freedom less than there are runs.
+    is larger, and Student's t with one degree of freedom less than there are runs. With ``same_users`` in all of them
+    the chance of users stays that of one run, and t has the degrees of freedom of Satterthwaite (1946).
     """
     changes = np.array([b.value - a.value for a, b in pairs])
-    spreads = np.array([np.nanstd(b.repeats - a.repeats) for a, b in pairs])
-    change = float(changes.mean())
-    error, freedom = float(spreads[0]), float("inf")
-    if len(pairs) > 1:
-        freedom = len(pairs) - 1
-        between = float(changes.var(ddof=1))
+    spreads = np.array([_spread(b.repeats - a.repeats) for a, b in pairs])
+    change, runs = float(changes.mean()), len(pairs)
+    within, between = float((spreads**2).mean()), float(changes.var(ddof=1)) if runs > 1 else 0.0
+    if same_users or runs == 1:
+        variance = within + between / runs
+        freedom = (runs - 1) * (variance * runs / between) ** 2 if between else float("inf")
+    else:
         # With runs of equal size both errors have this simple form.
-        error = float(np.sqrt(max(between, (spreads**2).mean()) / len(pairs)))
+        variance, freedom = max(between, within) / runs, runs - 1
+    error = float(np.sqrt(variance))
     p = 1.0 if change == 0 or np.isnan(change) else 2 * float(stats.t.sf(abs(change) / max(error, 1e-300), freedom))
     half = float(stats.t.ppf(0.975, freedom)) * error
     mean_a, mean_b = (float(np.mean([pair[side].value for pair in pairs])) for side in (0, 1))
     return Difference(metric, mean_a, mean_b, change, change - half, change + half, p)
+
+
+def _spread(repeats: np.ndarray) -> float:
+    known = repeats[~np.isnan(repeats)]
+    return float(known.std()) if len(known) else float("nan")
 
 
 def holm(differences: list[Difference]) -> list[Difference]:

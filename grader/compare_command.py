@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from grader.compare import Comparison, Difference, compare
+from grader.compare import Comparison, Difference, compare, require_own_seeds
 from grader.errors import GraderError
 from grader.grade import GradeConfig, Screen, grade, require_health, set_stage
 from grader.options import (
@@ -29,7 +29,7 @@ from grader.options import (
     Users,
     WorldSpec,
 )
-from grader.run import Run, load, save
+from grader.run import Run, load, prepare_folder, save
 from grader.scoring import profile_of
 from grader.screen import ProgressScreen
 from grader.service import Address
@@ -47,6 +47,10 @@ WHAT_CHANCE = (
 WHAT_CHANCE_OF_ONE = (
     "Only one run of each: the intervals know the chance of users, not what a service that learns learned by chance. "
     "Use --repeats 3 or more to tell them apart."
+)
+UNLIKE = (
+    "A and B were graded under different loads: {}. So latencies are left out, and a service that learns had another "
+    "time for it, which may be all that its lists differ by. Grade both alike to be sure."
 )
 
 
@@ -85,7 +89,7 @@ def compare_command(
     configs = [replace(config, seed=seed + n) for n in range(repeats)]
     for side in sides:
         if not isinstance(side, Address):
-            configs = [replace(settings_of(run), salt=None, ladder=False) for run in side]
+            configs = [replace(settings_of(run), salt=None, explain=None, ladder=False) for run in side]
     folder = output or RUNS / f"{datetime.now():%Y%m%d-%H%M%S}-compare"
     runs_a, runs_b = complete(sides, configs, folder)
     if len(runs_a) != len(runs_b):
@@ -96,7 +100,9 @@ def compare_command(
 def side_of(text: str) -> Address | list[Run]:
     """A service by its two URLs, or saved runs by their folders."""
     if not text.startswith(("http://", "https://")):
-        return [load(Path(folder)) for folder in text.split(",")]
+        runs = [load(Path(folder)) for folder in text.split(",")]
+        require_own_seeds(runs)
+        return runs
     recs_url, comma, interact_url = text.partition(",")
     if not comma:
         raise GraderError(f"{text!r} is one URL: give both, as RECS_URL,INTERACT_URL.")
@@ -116,6 +122,7 @@ def complete(sides: Sequence[Address | list[Run]], configs: Sequence[GradeConfig
     for side in sides:
         if isinstance(side, Address):
             require_health(side, configs[0].timeout_s)
+    prepare_folder(folder)
     with ProgressScreen(Console(stderr=True)) as screen:
         for number, config in enumerate(configs, start=1):
             stage = set_stage(config, _Named(screen, f"{number} of {len(configs)}: "))
@@ -158,6 +165,8 @@ def show(console: Console, comparison: Comparison, profile: str) -> None:
         _add(table, difference)
     table.caption = WHAT_CHANCE if comparison.runs > 1 else WHAT_CHANCE_OF_ONE
     console.print(table)
+    if comparison.unlike:
+        console.print(f"[yellow]{UNLIKE.format(', '.join(comparison.unlike))}[/]")
 
 
 def _add(table: Table, difference: Difference) -> None:

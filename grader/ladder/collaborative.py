@@ -23,7 +23,8 @@ FOLDS: Final = 4  # a user's own opinions are in the crowd of no fold that predi
 class Crowd:
     """Likes of others as probability (items,), factors (items, f) for tastes of variance 1, and noise (items,).
 
-    Without factors (f = 0) nothing that a user says changes what is expected of him. ``candidates``: (n,) the items worth recommending, most liked first.
+    Without factors (f = 0) nothing that a user says changes what is expected of him. ``candidates``: (n,) the items
+    worth recommending, most liked first.
     """
 
     candidates: np.ndarray
