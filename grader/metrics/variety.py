@@ -97,11 +97,11 @@ def _seen_by(user: Ints, items: Ints, n_items: int) -> tuple[Ints, Ints]:
 
 
 def exposure_gini(items: Ints, n_items: int) -> float:
-    """Gini index of how often items were shown: 0 all alike, towards 1 all on one; 0 if nothing was shown."""
+    """Gini index of how often items were shown: 0 all alike, towards 1 all on one; NaN if nothing was shown."""
     shown = np.sort(exposures(items, n_items)).astype(np.float64)
     total = shown.sum()
     if not total:
-        return 0.0
+        return float("nan")
     return float((2 * np.arange(1, n_items + 1) - n_items - 1) @ shown / (n_items * total))
 
 

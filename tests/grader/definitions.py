@@ -95,7 +95,7 @@ def exposure_gini(rows: Sequence[Row], n_items: int) -> float:
     """Half the mean absolute difference of two items' exposures, relative to the mean exposure."""
     exposures = [sum(row.count(item) for row in map(list, rows)) for item in range(n_items)]
     if not sum(exposures):
-        return 0.0
+        return math.nan
     differences = sum(abs(a - b) for a in exposures for b in exposures)
     return differences / n_items**2 / (2 * sum(exposures) / n_items)
 
