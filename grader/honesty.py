@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from grader.compare import difference, holm, with_points
+from grader.errors import GraderError
 from grader.ladder.recommenders import OnlinePopularity, without
 from grader.ladder.simulate import Recommender, simulate
 from grader.metrics.lists import judge
@@ -53,7 +54,14 @@ def services(crowd: World) -> dict[str, Make]:
 
 
 def measured_repeats(crowd: World, make: Make, users: int, repeats: int, seed: int = 0) -> Iterator[list[Measurements]]:
-    """Two runs of the same service with the same users, other users of ``crowd`` in every repeat."""
+    """Two runs of the same service with the same users, other users of ``crowd`` in every repeat.
+
+    GraderError if the crowd has not so many.
+    """
+    if users > crowd.n_users:
+        raise GraderError(
+            f"The crowd has {crowd.n_users} users, too few to draw {users}: give fewer, or a larger crowd."
+        )
     for repeat in range(repeats):
         drawn = np.random.default_rng([seed, repeat]).choice(crowd.n_users, users, replace=False)
         world = crowd.subset(np.sort(drawn).astype(np.int32))

@@ -11,6 +11,9 @@ from grader.honesty import alarms, covered, found_better, measured_repeats, serv
 from grader.scoring import Measurements
 from grader.worlds.spec import open_world
 from grader.worlds.world import World
+from tests.grader.test_cli import Command, command
+
+__all__ = ["command"]
 
 REPEATS = 100
 USERS = 80
@@ -80,3 +83,11 @@ def test_repeats_depend_on_their_seed_only() -> None:
     make = services(crowd())[NON_LEARNING]
     one, other = (next(measured_repeats(crowd(), make, USERS, 1)) for _ in range(2))
     assert all(np.array_equal(one[0][name].repeats, other[0][name].repeats) for name in one[0])
+
+
+def test_more_users_than_the_crowd_has_are_a_sentence(command: Command) -> None:
+    code, output, errors = command("honesty", "--crowd", "tiny", "--users", "300")
+    assert code == 2
+    assert "The crowd has 200 users, too few to draw 300" in errors
+    assert "Traceback" not in errors
+    assert not output
