@@ -9,6 +9,7 @@ for both of them on one machine; limits and addresses can also be given as envir
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 import uuid
@@ -74,6 +75,16 @@ def address(environment: Environment, service: str) -> str:
     return url.rstrip("/") if urlsplit(url).port else f"{url.rstrip('/')}:{PORTS[service]}"
 
 
+def ids_in(body: bytes) -> list[str] | None:
+    """The list in the answer; None if there is none."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    ids = found.get("item_ids") if isinstance(found, dict) else None
+    return ids if isinstance(ids, list) and all(isinstance(item, str) for item in ids) else None
+
+
 class ServiceUser(FastHttpUser):
     """Knows both services."""
 
@@ -92,10 +103,9 @@ class ServiceUser(FastHttpUser):
             if answer.status_code != 200:
                 answer.failure(f"status {answer.status_code}")
                 return []
-            try:
-                item_ids: list[str] = answer.json()["item_ids"]
-            except (ValueError, KeyError):
-                answer.failure("the body is not JSON with item_ids")
+            item_ids = ids_in(answer.content)
+            if item_ids is None:
+                answer.failure("the body is no JSON object with a list of strings as item_ids")
                 return []
             if len(set(item_ids)) != K:
                 answer.failure(f"{len(set(item_ids))} different items instead of {K}")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
+from aiohttp import web
 
+from tests.grader.services import serving_apart
 from tests.servers import ROOT, Child, free_port, wait_until
 
 LOCUST = [
@@ -72,3 +75,23 @@ def test_errors_set_the_exit_code() -> None:
     done = locust(f"http://127.0.0.1:{free_port()}", "RecsUser")
     assert done.returncode == 1
     assert "100.00% errors" in done.stderr
+
+
+WRONG = ['["a"]', "null", '{"item_ids": null}', '{"item_ids": [["a"]]}', '{"item_ids": 5}', "", "<html>"]
+
+
+def test_wrong_answers_are_failures_with_a_reason() -> None:
+    """All in turn, each a 200."""
+    bodies = itertools.cycle(WRONG)
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(text=next(bodies), content_type="application/json")
+
+    app = web.Application()
+    app.router.add_get("/recs/{user}", answer)
+    with serving_apart(app) as address:
+        done = locust(address.recs_url, "RecsUser")
+    assert done.returncode == 1
+    assert "no JSON object with a list of strings as item_ids" in done.stderr, done.stderr
+    assert "100.00% errors" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
