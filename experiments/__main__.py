@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -9,14 +10,16 @@ from typing import Annotated, Final
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 # Before numpy comes: every seed has a process of its own.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from experiments.ideal import KNOWS
+from experiments.ideal import KNOWS, NEEDS_TASTES
 from experiments.study import ALL_RUNGS, Study, ranking_of, run_study, show
 from grader.errors import GraderError
 from grader.ladder.rungs import RUNGS
+from grader.options import EXIT_ERROR
 from grader.worlds.spec import SYNTHETIC, read_spec
 from recsys.ranking.profiles import COMPONENTS, PROFILES
 from recsys.settings import Settings
@@ -25,6 +28,14 @@ from recsys.settings import Settings
 REFRESH_S: Final = Settings.model_fields["refresh_interval_s"].default
 LEARN_S: Final = Settings.model_fields["taste_interval_s"].default
 RUNG_NAMES: Final = [rung.name for rung in RUNGS]
+
+
+def finite(value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no finite number")
+    return value
+
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -41,7 +52,10 @@ def main(
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="how many: worlds, visits and rankings all differ")] = 5,
     first_seed: Annotated[int, typer.Option(min=0)] = 100,
-    lists: Annotated[float | None, typer.Option(help="lists per user; as the grader takes it if not given")] = None,
+    lists: Annotated[
+        float | None,
+        typer.Option(min=1, callback=finite, help="lists per user; as the grader takes it if not given"),
+    ] = None,
     refresh_s: Annotated[float, typer.Option(min=0.1, help="seconds between two refreshes")] = REFRESH_S,
     learn_s: Annotated[float, typer.Option(min=0.1, help="seconds between two fits of the factor model")] = LEARN_S,
     processes: Annotated[int, typer.Option(min=1)] = os.cpu_count() or 1,
@@ -52,8 +66,8 @@ def main(
     ideal: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"a learner that knows how popularity is distributed and what tastes are about ({', '.join(KNOWS)}); "
-            "generated worlds only; may be repeated"
+            help="a learner that knows how popularity is distributed, and by choice what tastes are about "
+            f"({', '.join(KNOWS)}; {' and '.join(NEEDS_TASTES)} of generated worlds only); may be repeated"
         ),
     ] = None,
 ) -> None:
@@ -69,24 +83,35 @@ def main(
         tuple(rung or ()),
         tuple(ideal or ()),
     )
+    require_names(study)
+    show(console, study, run_study(console, study, processes))
+
+
+def require_names(study: Study) -> None:
+    """GraderError for what there is not, before anything is played."""
     for spec in study.worlds:
         read_spec(spec)
-        if study.ideals and spec.partition(":")[0] not in SYNTHETIC:
-            raise ValueError(f"{spec}: only generated worlds know what tastes are about, as --ideal has to")
     for name in study.rungs:
         if name not in (*RUNG_NAMES, ALL_RUNGS):
-            raise ValueError(f"there is no rung {name!r}: choose from {', '.join(RUNG_NAMES)}, or {ALL_RUNGS}")
+            raise GraderError(f"there is no rung {name!r}: choose from {', '.join(RUNG_NAMES)}, or {ALL_RUNGS}")
     for name in study.ideals:
         if name not in KNOWS:
-            raise ValueError(f"an ideal learner cannot know {name!r}: choose from {', '.join(KNOWS)}")
+            raise GraderError(f"an ideal learner cannot know {name!r}: choose from {', '.join(KNOWS)}")
+        real = [spec for spec in study.worlds if spec.partition(":")[0] not in SYNTHETIC]
+        if real and name in NEEDS_TASTES:
+            raise GraderError(f"{real[0]}: only generated worlds know what tastes are about, as --ideal {name} has to")
     for name in study.variants:
         ranking_of(name)
-    show(console, study, run_study(console, study, processes))
+
+
+def run() -> None:
+    try:
+        app()
+    except GraderError as error:
+        Console(stderr=True, emoji=False).print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(EXIT_ERROR)
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the processes that play would go on alone
-    try:
-        app()
-    except (GraderError, ValueError) as error:
-        sys.exit(str(error))
+    run()

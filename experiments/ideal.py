@@ -1,8 +1,9 @@
-"""A learner that knows of a generated world what no service can know: how much of its points can be learned at all.
+"""A learner that knows of a world what no service can know: how much of its points can be learned at all.
 
 From the same reactions as a service it learns which items are popular and what each user likes. But before the run it
 knows how popularity is distributed over the items, during it which lists were looked at, and, by choice, the items'
-features that tastes are about: none, the genres, or all of them with the hidden dimensions. It learns at once.
+features that tastes are about: none, or of a generated world the genres, or all of them with the hidden dimensions. It
+learns at once.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from recsys.ranking.posterior import Doubles, Floats
 from recsys.ranking.taste import ChoiceSet, dislike_worth, fold_in
 from recsys.user_state import DISLIKE, LIKE
 
-KNOWS: Final = ("popularity", "genres", "features")
+NEEDS_TASTES: Final = ("genres", "features")
+KNOWS: Final = ("popularity", *NEEDS_TASTES)
 SHARES: Final[Doubles] = np.geomspace(2e-5, 0.9, 90)  # of the users have an opinion of an item
 HORIZON: Final = 0.1  # of all users; from 0.03 to 0.3 the precision differs no more than from seed to seed
 MOST_LOOKS, MOST_HITS = 1_500, 400  # of the table of indices; of items with more, the same share of as many
@@ -58,6 +60,7 @@ def gittins(shares: Doubles, prior: Doubles, horizon: float, looks: int, hits: i
 
 def _means(shares: Doubles, prior: Doubles, looks: int, hits: int) -> Doubles:
     """(min(looks, hits) + 1,): mean of an item's share after so many looks and each number of hits."""
+    shares, prior = shares[prior > 0], prior[prior > 0]  # one that no item has may be all that is likely
     hit = np.arange(min(looks, hits) + 1)[:, None]
     logs = hit * np.log(shares) + (looks - hit) * np.log1p(-shares)
     likely = np.exp(logs - logs.max(axis=1, keepdims=True)) * prior
@@ -77,7 +80,7 @@ class Ideal:
     """Every list holds what has the highest index for the user: of its popularity, times what his taste makes of it."""
 
     def __init__(self, world: World, knows: str, rng: np.random.Generator) -> None:
-        """``knows`` is one of KNOWS. GraderError for a world whose tastes nobody knows."""
+        """``knows`` is one of KNOWS. GraderError for one of NEEDS_TASTES in a world whose tastes nobody knows."""
         self._world = world
         self._features = _features(world, knows)
         n = world.n_items
@@ -128,10 +131,11 @@ class Ideal:
 
 
 def _features(world: World, knows: str) -> Floats:
-    """(n, d), scaled to tastes of variance 1."""
+    """(n, d), scaled to tastes of variance 1; d = 0 for who knows of popularity only."""
+    if knows not in NEEDS_TASTES:
+        return np.zeros((world.n_items, 0), np.float32)
     if not isinstance(world.taste, LatentTaste):
         raise GraderError(f"{world.name}: only generated worlds know what tastes are about")
-    genres = len(world.genre_names)
     spreads = world.taste.tastes.std(axis=0)
-    known = {"popularity": 0, "genres": genres, "features": len(spreads)}[knows]
+    known = len(world.genre_names) if knows == "genres" else len(spreads)
     return np.asarray((world.taste.features * spreads)[:, :known], np.float32)

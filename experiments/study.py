@@ -18,6 +18,7 @@ from scipy import stats
 
 from experiments.ideal import Ideal
 from experiments.system import System, play
+from grader.errors import GraderError
 from grader.grade import usual_lists
 from grader.ladder.rungs import play_rungs
 from grader.ladder.simulate import simulate
@@ -121,8 +122,15 @@ def _stage(spec: str, seed: int, lists: float | None) -> tuple[World, Plan]:
 def ranking_of(variant: str) -> Ranking:
     """``profile-component+part.constant=number``: without the components, with other constants; any number of both.
 
-    ValueError for a name there is not, or a value that is none.
+    GraderError for a name there is not, or a value that is none.
     """
+    try:
+        return _ranking_of(variant)
+    except ValueError as error:
+        raise GraderError(f"--variant {variant}: {error}") from error
+
+
+def _ranking_of(variant: str) -> Ranking:
     names, *changes = variant.split("+")
     profile, *without = names.split("-")
     chosen = ranking(profile, ",".join(without))
@@ -160,11 +168,11 @@ def _judged(world: World, plan: Plan, items: Ints, seed: int) -> Played:
     values["points"] = score(measured, PROFILES["standard"]).quality.value
     hits = lists.hits.mean(axis=1)
     fifths = [float(part.mean()) for part in np.array_split(hits, FIFTHS)]
-    before = _reactions_before(world, plan, items)
-    return Played(values, fifths, [_around(before, hits, count) for count in CHECKPOINTS])
+    before = reactions_before(world, plan, items)
+    return Played(values, fifths, [around(before, hits, count) for count in CHECKPOINTS])
 
 
-def _reactions_before(world: World, plan: Plan, items: Ints) -> list[int]:
+def reactions_before(world: World, plan: Plan, items: Ints) -> list[int]:
     """For each list, how many reactions had come."""
     last: dict[int, list[int]] = {}
     before: list[int] = []
@@ -179,7 +187,7 @@ def _reactions_before(world: World, plan: Plan, items: Ints) -> list[int]:
     return before
 
 
-def _around(before: Sequence[int], hits: np.ndarray, count: int) -> float:
+def around(before: Sequence[int], hits: np.ndarray, count: int) -> float:
     """Mean precision of the hundred lists that follow the ``count``-th reaction; NaN if it never came."""
     first = int(np.searchsorted(before, count))
     return float(hits[first : first + 100].mean()) if first < len(hits) else float("nan")

@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import pytest
+from rich.console import Console
+from typer.testing import CliRunner
 
-from experiments.study import Played, Study, Task, interval, play_task, play_tasks, ranking_of
+import experiments.__main__
+import experiments.system
+from experiments.study import (
+    Played,
+    Study,
+    Task,
+    around,
+    interval,
+    play_task,
+    play_tasks,
+    ranking_of,
+    show,
+)
+from experiments.system import System
+from grader.ladder.rungs import play_rungs
+from grader.metrics.lists import judge
+from grader.traffic import TrafficConfig, plan_traffic
+from grader.worlds.spec import open_world
 from recsys.ranking.profiles import PROFILES
+from tests.grader.worlds import world_of
 from tests.servers import ROOT, wait_until
 
 TINY = "tiny:users=300"
@@ -52,6 +76,62 @@ def test_precision_is_known_along_the_run() -> None:
     assert np.isnan(found.at[2])  # so many reactions never came
 
 
+def times_called(monkeypatch: pytest.MonkeyPatch, name: str, study: Study) -> int:
+    """How often a play calls what ``experiments.system`` knows by this name."""
+    count, called = itertools.count(), getattr(experiments.system, name)
+
+    def counted(*arguments: Any) -> Any:
+        next(count)
+        return called(*arguments)
+
+    monkeypatch.setattr(experiments.system, name, counted)
+    play_task(study, Task(TINY, "balanced", 1))
+    return next(count)
+
+
+@pytest.mark.parametrize(("name", "interval_s"), [("compute", "refresh_s"), ("learn_taste", "learn_s")])
+def test_refreshes_and_lessons_come_as_often_as_they_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, name: str, interval_s: str
+) -> None:
+    often_refreshed = replace(STUDY, refresh_s=1.0)
+    often, seldom = (
+        times_called(monkeypatch, name, replace(often_refreshed, **{interval_s: seconds})) for seconds in (2.0, 8.0)
+    )
+    assert seldom > 2
+    assert often == pytest.approx(4 * seldom, abs=4)
+
+
+@pytest.mark.parametrize("liked", [True, False])
+def test_reactions_are_in_the_next_list_of_their_user(liked: bool) -> None:
+    """To the even items, which are of one genre; no refresh comes between."""
+    system = System(world_of([{}], [{n % 2} for n in range(200)]), ranking_of("balanced"), 1, 1_000.0, 1_000.0)
+    shown = []
+    for at in (0.0, 1.0, 2.0):
+        shown = [item for item in system.recommend(0, 10, at) if item % 2 == 0]
+        system.react(0, dict.fromkeys(shown, liked), at)
+    assert len(shown) > 6 if liked else len(shown) < 4
+
+
+def test_precision_after_so_many_reactions_is_that_of_the_hundred_lists_then() -> None:
+    before, hits = range(0, 900, 3), np.arange(300.0)
+    assert around(before, hits, 0) == hits[:100].mean()
+    assert around(before, hits, 300) == hits[100:200].mean()
+    assert around(before, hits, 750) == hits[250:].mean()
+    assert np.isnan(around(before, hits, 900))
+
+
+def test_gains_are_paired_by_seed() -> None:
+    def of(precision: float) -> Played:
+        return Played({"precision": precision}, [precision], [precision])
+
+    study = replace(STUDY, variants=("first", "second"))
+    values = {"first": (0.1, 0.2), "second": (0.2, 0.6)}
+    played = {Task(TINY, name, seed): of(both[seed - 1]) for name, both in values.items() for seed in (1, 2)}
+    console = Console(file=io.StringIO(), record=True, width=300)
+    show(console, study, played)
+    assert "| 150.0 ± 635.3 % |" in console.export_text()  # of 100 % and 200 %: 12.706 · 70.71 / √2
+
+
 def test_intervals_are_those_of_student() -> None:
     assert interval(np.array([1.0, 2.0, 3.0]), 3) == "2.000 ± 2.484"  # 4.303 · 1 / √3
     assert interval(np.array([1.5]), 1) == "1.5"
@@ -61,6 +141,26 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "experiments", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
+
+
+Command = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """``python -m experiments`` with arguments with which nothing can be played: exit code and errors."""
+
+    def call(*arguments: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["experiments", *arguments])
+        monkeypatch.setenv("COLUMNS", "200")
+        with pytest.raises(SystemExit) as ended:
+            experiments.__main__.run()
+        assert isinstance(ended.value.code, int)
+        output, errors = capsys.readouterr()
+        assert not output
+        return ended.value.code, errors
+
+    return call
 
 
 def test_the_command_prints_a_table_for_each_world() -> None:
@@ -85,6 +185,16 @@ def test_rungs_are_seen_along_the_run_like_variants() -> None:
     assert oracle.at[0] > 0
 
 
+def test_rungs_have_the_luck_of_the_seed() -> None:
+    task = Task(TINY, "random", 2)
+    found = play_tasks((replace(STUDY, rungs=("online popularity",)), [task]))
+    world = open_world(TINY, 2)
+    plan = plan_traffic(world.n_users, TrafficConfig(lists_per_user=3.1), 2)
+    ((_, items),) = play_rungs(world, plan, 10, 2, ["online popularity"])
+    hits = judge(world, plan.step_user[plan.lists], items).hits
+    assert found[task._replace(variant="ladder: online popularity")].values["precision"] == pytest.approx(hits.mean())
+
+
 def test_an_ideal_learner_plays_the_same_visits() -> None:
     task = Task(TINY, "random", 1)
     found = play_tasks((replace(STUDY, ideals=("popularity", "features")), [task]))
@@ -95,12 +205,23 @@ def test_an_ideal_learner_plays_the_same_visits() -> None:
     assert 1.2 * chance < popularity < features
 
 
-def test_an_ideal_learner_of_real_users_is_refused_before_anything_is_played() -> None:
-    ended = run("--world", "tiny", "--world", "movielens:anywhere", "--seeds", "1", "--ideal", "genres")
-    assert ended.returncode == 1
-    assert "only generated worlds" in ended.stderr
-    assert "Traceback" not in ended.stderr
-    assert not ended.stdout
+@pytest.mark.parametrize("knows", ["genres", "features"])
+def test_an_ideal_learner_of_real_tastes_is_refused_before_anything_is_played(command: Command, knows: str) -> None:
+    words = ("--world", "tiny", "--world", "movielens:x:", "--seeds", "1", "--ideal", "popularity", "--ideal", knows)
+    code, errors = command(*words)
+    assert code == 2
+    assert "movielens:x:: only generated worlds" in errors
+
+
+def test_an_ideal_learner_of_the_popularity_plays_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "movies.csv").write_text("movieId,title,genres\n" + "".join(f"{n},M,Drama\n" for n in range(1, 41)))
+    ratings = [f"{user},{movie},{1 + 4 * (movie < 21)},0\n" for user in range(1, 31) for movie in range(1, 31)]
+    (tmp_path / "ratings.csv").write_text("userId,movieId,rating,timestamp\n" + "".join(ratings))
+    spec = f"movielens:{tmp_path}"
+    study = asked_for(monkeypatch, "--world", spec, "--variant", "random", "--ideal", "popularity")
+    found = play_tasks((study, [Task(spec, "random", 1)]))
+    chance, ideal = (found[Task(spec, name, 1)].values["precision"] for name in ("random", "ideal: popularity"))
+    assert ideal > chance
 
 
 def test_constants_of_a_variant_are_other() -> None:
@@ -123,13 +244,40 @@ def test_a_variant_may_go_without_several_components() -> None:
      (["--variant", "balanced+choose.pool=2.5"], "invalid literal for int() with base 10: '2.5'"),
      (["--world", "mars"], "no world 'mars'"), (["--rung", "seventh"], "no rung 'seventh'"),
      (["--ideal", "all"], "an ideal learner cannot know 'all'"),
-     (["--wordl", "mars"], "No such option: --wordl")],
+     (["--lists", "-5"], "Invalid value for '--lists'"), (["--lists", "nan"], "Invalid value for '--lists'"),
+     (["--lists", "inf"], "inf is no finite number"), (["--wordl", "mars"], "No such option: --wordl")],
 )  # fmt: skip
-def test_a_wrong_name_is_one_sentence(arguments: list[str], message: str) -> None:
-    ended = run(*arguments)
-    assert ended.returncode != 0
-    assert message in ended.stderr
-    assert "Traceback" not in ended.stderr
+def test_a_wrong_name_is_one_sentence(command: Command, arguments: list[str], message: str) -> None:
+    code, errors = command(*arguments)
+    assert code == 2
+    assert message in errors
+
+
+def asked_for(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Study:
+    """The study that these arguments ask for; nothing is played."""
+    studies: list[Study] = []
+    monkeypatch.setattr(experiments.__main__, "run_study", lambda console, study, processes: studies.append(study))
+    monkeypatch.setattr(experiments.__main__, "show", lambda console, study, played: None)
+    ended = CliRunner().invoke(experiments.__main__.app, arguments)
+    assert ended.exit_code == 0, ended.output
+    return studies[0]
+
+
+def test_every_option_reaches_the_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["--world", "tiny", "--variant", "popular", "--seeds", "2", "--first-seed", "7", "--lists", "4"]
+    more = ["--refresh-s", "3", "--learn-s", "11", "--rung", "random", "--ideal", "genres"]
+    expected = Study(("tiny",), ("popular",), (7, 8), 4.0, 3.0, 11.0, ("random",), ("genres",))
+    assert asked_for(monkeypatch, *arguments, *more) == expected
+
+
+def test_an_error_of_the_program_itself_is_none_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise ValueError("operands could not be broadcast together")
+
+    monkeypatch.setattr(experiments.__main__, "run_study", fails)
+    monkeypatch.setattr(sys, "argv", ["experiments", "--world", "tiny"])
+    with pytest.raises(ValueError, match="broadcast"):
+        experiments.__main__.run()
 
 
 @pytest.mark.parametrize("stop", ["SIGTERM", "Ctrl-C"])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from experiments.ideal import KNOWS, Ideal, gittins
+from experiments.ideal import KNOWS, NEEDS_TASTES, Ideal, gittins
 from grader.errors import GraderError
 from grader.ladder.recommenders import OnlinePopularity
 from grader.ladder.simulate import Recommender, simulate
@@ -64,6 +66,16 @@ def test_a_list_holds_what_was_not_shown(knows: str) -> None:
     assert len(ideal.recommend(0, range(world.n_items - 3), 10)) == 3
 
 
-def test_real_users_have_no_known_tastes() -> None:
+@pytest.mark.parametrize("knows", NEEDS_TASTES)
+def test_real_users_have_no_known_tastes(knows: str) -> None:
     with pytest.raises(GraderError, match="only generated worlds"):
-        Ideal(world_of([{0: True}], [{0}]), "genres", np.random.default_rng(1))
+        Ideal(world_of([{0: True}], [{0}]), knows, np.random.default_rng(1))
+
+
+def test_of_real_users_popularity_can_be_learned_all_the_same() -> None:
+    generated = open_world(SPEC, 1)
+    found = [
+        precision(world, Ideal(world, "popularity", np.random.default_rng(1)), 1)
+        for world in (generated, replace(generated, taste=None))
+    ]
+    assert found[0] == found[1] > 0.05
