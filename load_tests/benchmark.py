@@ -64,6 +64,7 @@ def benchmark(
     freshness  from an accepted reaction to the state that the next list reads; from the likes of an item to all lists
     drain      rows a second, reactions and impressions
     startup    run_all.sh to both healthchecks
+    grader     requests a second that the grader sends from one core, and whether its memory grows
     refresh    time and memory with 25 million rows logged: minutes, 1 GB of disk
     all        all of these
     """
