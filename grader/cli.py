@@ -159,7 +159,7 @@ def tell(run: Run, folder: Path, profile: str) -> Assessment:
 def require(assessment: Assessment, limits: dict[str, float]) -> None:
     sentences = broken(assessment, limits)
     for sentence in sentences:
-        Console(stderr=True).print(f"[red]limit broken:[/] {escape(sentence)}", highlight=False)
+        Console(stderr=True, emoji=False).print(f"[red]limit broken:[/] {escape(sentence)}", highlight=False)
     if sentences:
         raise typer.Exit(EXIT_BROKEN)
 
@@ -168,5 +168,5 @@ def main() -> None:
     try:
         app()
     except GraderError as error:
-        Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        Console(stderr=True, emoji=False).print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(EXIT_ERROR)

@@ -84,12 +84,13 @@ def compare_command(
         speed=speed,
         timeout_s=timeout,
         ladder=False,
+        lag=False,
     )
     sides = [side_of(text) for text in (a, b)]
     configs = [replace(config, seed=seed + n) for n in range(repeats)]
     for side in sides:
         if not isinstance(side, Address):
-            configs = [replace(settings_of(run), salt=None, explain=None, ladder=False) for run in side]
+            configs = [replace(settings_of(run), salt=None, explain=None, ladder=False, lag=False) for run in side]
     folder = output or RUNS / f"{datetime.now():%Y%m%d-%H%M%S}-compare"
     runs_a, runs_b = complete(sides, configs, folder)
     if len(runs_a) != len(runs_b):
