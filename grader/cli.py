@@ -138,8 +138,12 @@ app.command("honesty")(honesty)
 
 
 def finish_run(run: Run, folder: Path, profile: str) -> Assessment:
-    """Save first: a run is worth more than its report."""
-    save(run, folder)
+    """Save first: a run is worth more than its report. What cannot be saved is shown at least."""
+    try:
+        save(run, folder)
+    except GraderError:
+        show(Console(), run, assess(run, profile))
+        raise
     return tell(run, folder, profile)
 
 

@@ -127,8 +127,15 @@ def _sources(record: Record, steps: np.ndarray) -> pl.Series:
 
 
 def save(run: Run, folder: Path) -> None:
-    """Write the folder, made if absent."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write the folder, made if absent. GraderError if that fails, as on a full disk."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(run, folder)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise GraderError(f"The run could not be saved in {folder}: {error}.") from error
+
+
+def _write(run: Run, folder: Path) -> None:
     names = np.array(run.catalogue.genre_names, dtype=str)
     genres = [names[row].tolist() for row in run.catalogue.genres]
     columns = {"likes": run.catalogue.likes, "opinions": run.catalogue.opinions}

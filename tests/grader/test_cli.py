@@ -16,6 +16,7 @@ from rich.console import Console
 
 from grader.assessment import assess, figures
 from grader.cli import finish_run
+from grader.errors import GraderError
 from grader.run import load
 from grader.screen import ProgressScreen
 from grader.terminal import show
@@ -67,6 +68,14 @@ def test_a_run_is_saved_before_it_is_assessed(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(MemoryError):
         finish_run(run, tmp_path, "standard")
     assert load(tmp_path).requests.equals(run.requests)
+
+
+def test_a_run_that_cannot_be_saved_is_shown_at_least(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = run_of(world_of([{0: True}], [{0}]), [asked(0, [0])])
+    (tmp_path / "file").touch()
+    with pytest.raises(GraderError, match="could not be saved"):
+        finish_run(run, tmp_path / "file", "standard")
+    assert "Score card" in capsys.readouterr().out
 
 
 def test_a_broken_limit_ends_with_1_and_keeps_the_run(command: Command, url: str, tmp_path: Path) -> None:

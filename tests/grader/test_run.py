@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,6 +49,16 @@ async def test_a_saved_run_is_the_same_run(tmp_path: Path) -> None:
     assert list(loaded.catalogue.genre_names) == list(run.catalogue.genre_names)
     assert loaded.catalogue.n_users == run.catalogue.n_users
     same(assess(loaded), assess(run))
+
+
+def test_a_full_disk_is_a_sentence(run: Run, tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))  # bytes that a file may have
+    try:
+        with pytest.raises(GraderError, match="could not be saved"):
+            save(run, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 async def test_a_run_saved_again_is_the_same_run_still(tmp_path: Path) -> None:
