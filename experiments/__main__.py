@@ -54,7 +54,7 @@ def main(
     first_seed: Annotated[int, typer.Option(min=0)] = 100,
     lists: Annotated[
         float | None,
-        typer.Option(min=1, callback=finite, help="lists per user; as the grader takes it if not given"),
+        typer.Option(min=3, callback=finite, help="lists per user; as the grader takes it if not given"),
     ] = None,
     refresh_s: Annotated[float, typer.Option(min=0.1, help="seconds between two refreshes")] = REFRESH_S,
     learn_s: Annotated[float, typer.Option(min=0.1, help="seconds between two fits of the factor model")] = LEARN_S,

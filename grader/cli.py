@@ -148,14 +148,17 @@ def finish_run(run: Run, folder: Path, profile: str) -> Assessment:
 
 
 def tell(run: Run, folder: Path, profile: str) -> Assessment:
-    """What a saved run is worth: in its JSON, as a page and on the terminal."""
+    """What a saved run is worth: on the terminal, in its JSON and as a page."""
     from grader.report.page import write_report  # here, because drawing takes a second to import
 
     assessment = assess(run, profile)
-    write_json(run, folder, assessment=figures(assessment))
-    write_report(folder / REPORT_FILE, run, assessment)
     console = Console()
     show(console, run, assessment)
+    try:
+        write_json(run, folder, assessment=figures(assessment))
+        write_report(folder / REPORT_FILE, run, assessment)
+    except OSError as error:
+        raise GraderError(f"The run is saved in {folder}, but its report could not be written: {error}.") from error
     console.print(f"Report: [bold]{escape(str(folder / REPORT_FILE))}[/], raw rows beside it")
     return assessment
 

@@ -83,6 +83,7 @@ def compare(runs_a: Sequence[Run], runs_b: Sequence[Run], profile: Profile) -> C
     names = [name for name in pairs[0][0] if all(name in measured for pair in pairs for measured in pair)]
     people = _same_users(runs_a)
     found = {name: difference(name, [(a[name], b[name]) for a, b in pairs], people) for name in names}
+    came = [a.recs["user"].n_unique() for a, _ in shared]
     latencies = [name for name in names if name.endswith("_ms")]
     points, *metrics = holm([found[name] for name in names if name not in latencies])
     unlike = _unlike(runs_a, runs_b)
@@ -90,7 +91,7 @@ def compare(runs_a: Sequence[Run], runs_b: Sequence[Run], profile: Profile) -> C
         points=points,
         metrics=metrics,
         latencies=[] if unlike else holm([found[name] for name in latencies]),
-        users=sum(a.recs["user"].n_unique() for a, _ in shared),
+        users=max(came) if people else sum(came),
         runs=len(pairs),
         unlike=unlike,
     )
@@ -107,8 +108,9 @@ def require_own_seeds(runs: Sequence[Run]) -> None:
 
 
 def _same_users(runs: Sequence[Run]) -> bool:
-    """Whether another seed only lets the same users come otherwise, as those of a data set do."""
-    return any(run.facts["settings"]["world"].partition(":")[0] not in SYNTHETIC for run in runs)
+    """Whether another seed only lets the same users come otherwise: those of a data set, if all of them came."""
+    settings = [run.facts["settings"] for run in runs]
+    return any(s["world"].partition(":")[0] not in SYNTHETIC and s["users"] is None for s in settings)
 
 
 def _unlike(runs_a: Sequence[Run], runs_b: Sequence[Run]) -> list[str]:

@@ -15,7 +15,7 @@ from recommendations.impressions import ImpressionRecorder
 from recommendations.knowledge import Knowledge
 from recommendations.recommender import Recommender
 from recsys.contract import DEFAULT_K, MAX_K, AddItems, RecsRequest
-from recsys.ids import ID_PATTERN, MAX_ID_CHARS
+from recsys.limits import ID_PATTERN, MAX_ID_CHARS
 from recsys.ranking.similar import nearest
 from recsys.settings import Settings, masked
 from recsys.stores.connect import open_broker, open_state

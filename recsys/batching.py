@@ -14,7 +14,8 @@ class Batcher(Generic[T, R]):
     """Hands everything submitted while the previous batch ran to ``run`` as the next batch.
 
     ``run`` gets up to ``limit`` items and returns as many results in the same order; what it raises, every caller of
-    that batch gets. A batch never holds an item submitted after it began, so results are never older than the call.
+    that batch gets. A batch never holds an item submitted after it began, so results are never older than the call,
+    and none whose caller has given up.
     """
 
     def __init__(self, run: Callable[[Sequence[T]], Awaitable[Sequence[R]]], limit: int = 256) -> None:
@@ -33,8 +34,10 @@ class Batcher(Generic[T, R]):
     async def _work(self) -> None:
         try:
             while self._waiting:
-                batch, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
-                await self._serve(batch)
+                waiting = [(item, future) for item, future in self._waiting if not future.done()]
+                batch, self._waiting = waiting[: self._limit], waiting[self._limit :]
+                if batch:
+                    await self._serve(batch)
         finally:
             self._worker = None
             for _, future in self._waiting:  # none, unless this task was cancelled

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
-from recsys.ids import is_id
+from recsys.limits import MAX_GENRE_CHARS, MAX_GENRES_PER_ITEM, is_id
 
 COLUMNS: Final = ("movieId", "title", "genres")
 MOVIES: Final = "movies.csv"  # of a folder of MovieLens
 NO_GENRES: Final = "(no genres listed)"
-MAX_GENRE_CHARS: Final = 100
 T = TypeVar("T")
 
 
@@ -103,6 +102,8 @@ def _item(columns: Mapping[str, str]) -> Item:
     genres = tuple(dict.fromkeys(_split(listed)))
     if any(len(genre) > MAX_GENRE_CHARS for genre in genres):
         raise ValueError(f"a genre longer than {MAX_GENRE_CHARS} characters")
+    if len(genres) > MAX_GENRES_PER_ITEM:
+        raise ValueError(f"more than {MAX_GENRES_PER_ITEM} genres")
     return Item(item, title, genres, columns)
 
 

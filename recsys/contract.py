@@ -17,13 +17,12 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from recsys.ids import ID_PATTERN, MAX_ID_CHARS
+from recsys.limits import ID_PATTERN, MAX_GENRE_CHARS, MAX_GENRES_PER_ITEM, MAX_ID_CHARS
 
 DEFAULT_K: Final = 10
 MAX_K: Final = 1_000
 MAX_REACTIONS_PER_CALL: Final = 10_000
 MAX_ITEMS_PER_CALL: Final = 200_000
-MAX_GENRES_PER_ITEM: Final = 256
 MAX_CLOCK_SKEW_S: Final = 3_600.0  # a receipt further in the future is not believed
 
 # Broker names are those of the original system, so that its clients keep working.
@@ -35,7 +34,7 @@ IMPRESSION_TOPIC: Final = "user.impression.message"
 _Id = Field(min_length=1, max_length=MAX_ID_CHARS, pattern=ID_PATTERN)
 UserId = Annotated[str, _Id]
 ItemId = Annotated[str, _Id, Field(coerce_numbers_to_str=True)]
-Genre = Annotated[str, Field(min_length=1, max_length=100)]
+Genre = Annotated[str, Field(min_length=1, max_length=MAX_GENRE_CHARS)]
 # Every list of the bodies fails fast: a refusal must not cost more than what is refused.
 Genres = Annotated[list[Genre], Field(max_length=MAX_GENRES_PER_ITEM, fail_fast=True)]
 Action = Literal["like", "dislike", "hide", "undo"]

@@ -40,7 +40,7 @@ def once() -> None:
 
 
 @app.command()
-def rebuild(epoch: Epoch = None) -> None:
+def rebuild(epoch: Annotated[int | None, typer.Option(help="needed if several have events; see stats")] = None) -> None:
     """Restore state and artifacts from the log alone, after Redis was lost.
 
     Stop the pipeline first. With the private Redis of run_all.sh: ./run_all.sh --only collector,recommendations

@@ -110,8 +110,6 @@ class Pipeline:
     async def _write(self, work: EpochWork, deliveries: Sequence[Delivery]) -> int:
         """Log as many of the messages as a batch may hold and apply their effects. Returns how many these are."""
         decoded = decode(deliveries, self._recent, epoch=work.epoch, now=time.time())
-        for rejected in decoded.rejected:
-            self._set_aside(rejected)
         if decoded.duplicates:
             log.info("duplicates dropped", count=decoded.duplicates)
         for epoch, events in decoded.events.items():
@@ -121,6 +119,8 @@ class Pipeline:
                 # Accepted before a cleanup and drained after it: kept in the archive, without effect.
                 await asyncio.to_thread(_append, self._log.events(epoch), rows_of(events, {}))
                 self._recent.add(epoch, (event.event_id for event in events))
+        for rejected in decoded.rejected:
+            self._set_aside(rejected)
         return decoded.messages
 
     async def _write_current(self, work: EpochWork, events: Sequence[Interaction | Slate]) -> None:

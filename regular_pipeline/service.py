@@ -65,7 +65,7 @@ async def rebuild(settings: Settings, epoch: int | None) -> EpochWork:
     with event_log.lock():
         state = open_state(settings)
         try:
-            return await _rebuild(settings, event_log, state, _known_epoch(event_log, epoch))
+            return await _rebuild(settings, event_log, state, _epoch_to_rebuild(event_log, epoch))
         finally:
             await state.close()
 
@@ -81,6 +81,15 @@ async def _rebuild(settings: Settings, event_log: EventLog, state: RedisState, e
     await fill_deck(state, work, snapshot, refreshed, np.random.default_rng(settings.seed))
     await asyncio.to_thread(work.counts.save, work.checkpoint)
     return work
+
+
+def _epoch_to_rebuild(event_log: EventLog, wanted: int | None) -> int:
+    """The one that is wanted, or the only one with events: the newest of several may have begun after the loss."""
+    rows = {epoch: rows for epoch in event_log.epochs() if (rows := event_log.events(epoch).rows)}
+    if wanted is None and len(rows) > 1:
+        found = ", ".join(f"{epoch} ({count:,} rows)" for epoch, count in rows.items())
+        raise StoreMisconfigured(f"{event_log.folder} holds events of several epochs: choose by --epoch from {found}")
+    return _known_epoch(event_log, wanted)
 
 
 def _known_epoch(event_log: EventLog, wanted: int | None) -> int:

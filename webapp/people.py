@@ -11,7 +11,7 @@ from typing import Final
 
 from flask import abort, request, session
 
-from recsys.ids import is_id
+from recsys.limits import is_id
 
 SECRET_BYTES: Final = 32
 USER, TOKEN = "user", "csrf"

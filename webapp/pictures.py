@@ -6,7 +6,7 @@ from typing import Final
 
 from flask import Blueprint, Response, abort, request
 
-from recsys.ids import is_id
+from recsys.limits import is_id
 from webapp.parts import this_site
 from webapp.posters import draw
 

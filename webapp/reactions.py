@@ -9,7 +9,7 @@ from typing import Final
 from flask import Blueprint, abort, redirect, request, session, url_for
 from werkzeug.wrappers import Response
 
-from recsys.ids import is_id
+from recsys.limits import is_id
 from webapp.parts import this_site, wants_json
 from webapp.people import Person, new_user_id, require_token, switch_to
 from webapp.services import ServiceDown

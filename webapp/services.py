@@ -71,8 +71,7 @@ class Services:
         host = "127.0.0.1" if settings.listen_host in ("", "0.0.0.0", "::") else settings.listen_host
         ports = {"collector": settings.collector_port, "recommendations": settings.recommendations_port}
         self.urls: Mapping[str, str] = {name: f"http://{host}:{port}" for name, port in ports.items()}
-        # The collector may try the broker again at the very end of its patience: it is given up later than that.
-        self._patience = {"collector": 2 * settings.publish_timeout_s + 1, "recommendations": ANSWER_S}
+        self._patience = {"collector": settings.publish_timeout_s + 1, "recommendations": ANSWER_S}
         self._pools = {
             name: urllib3.HTTPConnectionPool(host, port, maxsize=CONNECTIONS, retries=False)
             for name, port in ports.items()

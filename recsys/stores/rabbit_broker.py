@@ -29,6 +29,7 @@ from recsys.stores.ports import CredentialsRefused, Delivery, StoreMisconfigured
 HEARTBEAT_S: Final = 10
 # Unacknowledged messages the server may send ahead: the most that one fetch may ask for, see DRAIN_BATCH_MESSAGES.
 PREFETCH: Final = 10_000
+PING_S: Final = 0.8  # less than those wait who ask for the health of a service
 NOWHERE: Final = "ping"  # a routing key that nothing is bound to
 PERSISTENT: Final = int(aio_pika.DeliveryMode.PERSISTENT)
 
@@ -133,7 +134,11 @@ class RabbitBroker:
         with self._errors():
             async with asyncio.timeout(self._timeout_s):
                 session = await self._live_session()
-                await session.publisher.basic_publish(b"?", exchange=EXCHANGE, routing_key=NOWHERE, wait=False)
+            try:
+                async with asyncio.timeout(PING_S):
+                    await session.publisher.basic_publish(b"?", exchange=EXCHANGE, routing_key=NOWHERE, wait=False)
+            except TimeoutError:
+                raise TimeoutError("it takes no messages; is its memory or disk full?") from None
 
     async def close(self) -> None:
         if self._session is not None and not self._session.connection.is_closed:

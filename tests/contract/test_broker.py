@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from recsys.contract import IMPRESSION_TOPIC, INTERACT_TOPIC, QUEUE
+from recsys.launch.probes import probe_rabbit
 from recsys.settings import Settings
 from recsys.stores.connect import open_broker
 from recsys.stores.ports import Broker, StoreMisconfigured, StoreUnavailable
@@ -87,8 +88,14 @@ def memory_full(url: str) -> Iterator[None]:
 
 
 async def test_a_broker_that_takes_no_messages_does_not_pass_for_well(full_broker: Broker) -> None:
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailable, match=r"takes no messages|maxmemory"):
         await full_broker.ping()
+
+
+async def test_the_launcher_takes_a_rabbitmq_that_takes_no_messages(rabbit_server: RabbitServer) -> None:
+    """The pipeline that it is about to start may be what empties it."""
+    with rabbit_server.memory_alarm():
+        assert (await probe_rabbit(rabbit_server.url)).outcome == "usable"
 
 
 async def test_a_broker_that_is_well(broker: Broker) -> None:

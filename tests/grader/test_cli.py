@@ -78,6 +78,17 @@ def test_a_run_that_cannot_be_saved_is_shown_at_least(tmp_path: Path, capsys: py
     assert "Score card" in capsys.readouterr().out
 
 
+def test_a_report_that_cannot_be_written_costs_neither_run_nor_score(
+    command: Command, url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "report.html").mkdir()
+    code, output, errors = command("run", *at(url), *QUICK, "--output", str(tmp_path))
+    assert code == 2
+    assert "Score card" in output
+    assert "The run is saved in" in errors
+    assert load(tmp_path).recs.height
+
+
 def test_a_broken_limit_ends_with_1_and_keeps_the_run(command: Command, url: str, tmp_path: Path) -> None:
     code, _, errors = command("run", *at(url), *QUICK, "--output", str(tmp_path / "saved"), "--fail-under", "points=41")
     assert code == 1

@@ -153,11 +153,15 @@ def test_the_same_users_in_all_runs_are_as_much_chance_as_in_one() -> None:
     assert half(0.01, 0.03, 0.05, spread=0.02) == pytest.approx(2.0369333 * both)  # 32 degrees of freedom
 
 
-@pytest.mark.parametrize(("world", "same"), [("tiny", False), ("movielens:anywhere", True)])
-async def test_people_of_a_data_set_are_the_same_with_every_seed(world: str, same: bool) -> None:
+@pytest.mark.parametrize(
+    ("world", "users", "same"),
+    [("tiny", None, False), ("movielens:anywhere", None, True), ("movielens:anywhere", 20, False)],
+)
+async def test_people_of_a_data_set_are_the_same_with_every_seed(world: str, users: int | None, same: bool) -> None:
+    """Unless some of them are drawn."""
     stages = [staged(seed=seed) for seed in (0, 1)]
     sides = [[await graded(service(), stage) for stage in stages] for service in (InOrder, AtRandom)]
-    a, b = ([with_settings(run, world=world) for run in side] for side in sides)
+    a, b = ([with_settings(run, world=world, users=users) for run in side] for side in sides)
     pairs = [measured_pair(one, other, STANDARD) for one, other in zip(a, b, strict=True)]
     (found,) = (row for row in compare(a, b, STANDARD).metrics if row.metric == "precision")
     both = [(x["precision"], y["precision"]) for x, y in pairs]

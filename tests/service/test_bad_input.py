@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 
 from recsys.contract import MAX_REACTIONS_PER_CALL
-from recsys.ids import MAX_ID_CHARS
+from recsys.limits import MAX_ID_CHARS
 from recsys.stores.redis_state import RedisState
 from tests.servers import RedisServer, Service, wait_until
 from tests.service.rig import Rig, dumped

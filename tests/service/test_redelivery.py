@@ -12,9 +12,9 @@ from recsys.contract import IMPRESSION_TOPIC, INTERACT_TOPIC, ItemRecord
 from recsys.settings import Settings
 from recsys.stores.connect import log_folder, open_broker, open_state
 from recsys.stores.event_log import EventLog
-from recsys.stores.ports import Broker, Delivery, StoreUnavailable
+from recsys.stores.ports import Broker, Delivery, StoreMisconfigured, StoreUnavailable
 from recsys.stores.redis_state import RedisState
-from regular_pipeline import drain, service
+from regular_pipeline import drain, loop, service
 from regular_pipeline.loop import Pipeline
 from regular_pipeline.service import open_pipeline
 from tests.service.rig import dumped
@@ -88,6 +88,8 @@ async def test_the_log_of_a_rebuilt_older_epoch_is_remembered(
         await broker.publish(INTERACT_TOPIC, [stamped(f"user-{n}", "a", epoch=epochs[-1])])
         assert await drain_batch(settings) == 1
         await state.begin_next()
+    with pytest.raises(StoreMisconfigured, match=rf"choose by --epoch from {epochs[0]} \(1 rows\)"):
+        await service.rebuild(settings, None)
     await service.rebuild(settings, epochs[0])
     await broker.publish(INTERACT_TOPIC, [stamped("u", "a", epoch=epochs[0])])
     await drain_and_be_killed(settings)
@@ -144,6 +146,26 @@ async def test_a_fetch_of_many_rows_is_done_in_batches(
     assert await broker.depth() == 0
     assert logged(settings, epoch) == told
     assert (await state.counters(epoch))["likes"] == 15
+
+
+async def test_a_bad_message_is_set_aside_once_however_often_the_rest_is_tried(
+    settings: Settings, state: RedisState, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epoch = await add(state, "a")
+    await broker.publish(INTERACT_TOPIC, [b"no interaction", stamped("u", "a", epoch=epoch)])
+
+    def full(*_: object) -> None:
+        raise StoreUnavailable("the disk is full")
+
+    async with open_pipeline(settings) as pipeline:
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "_append", full)
+            for _ in range(3):
+                with pytest.raises(StoreUnavailable):
+                    await pipeline.tick()
+        assert await pipeline.tick() == 2
+    assert len((log_folder(settings) / "rejected.jsonl").read_text().splitlines()) == 1
+    assert logged(settings, epoch) == [("u", "a")]
 
 
 async def test_a_bad_message_blocks_nothing(settings: Settings, state: RedisState, broker: Broker) -> None:

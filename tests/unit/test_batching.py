@@ -56,6 +56,33 @@ async def test_calls_made_together_share_one_batch() -> None:
     assert run.batches == [[0, 1, 2, 3, 4]]
 
 
+async def test_who_gave_up_while_waiting_is_not_served() -> None:
+    run = Doubling(held=True)
+    batcher = Batcher(run)
+    first = submit_all(batcher, [1])
+    await run.started.wait()
+    waiting = submit_all(batcher, [2, 3, 4])
+    await settle()
+    await give_up([waiting[0], waiting[2]])
+    run.go_on.set()
+    assert await asyncio.gather(*first, waiting[1]) == [2, 6]
+    assert run.batches == [[1], [3]]
+
+
+async def test_when_all_gave_up_nothing_is_run() -> None:
+    run = Doubling(held=True)
+    batcher = Batcher(run)
+    first = submit_all(batcher, [1])
+    await run.started.wait()
+    waiting = submit_all(batcher, [2])
+    await settle()
+    await give_up(waiting)
+    run.go_on.set()
+    await asyncio.gather(*first)
+    assert await batcher.submit(5) == 10
+    assert run.batches == [[1], [5]]
+
+
 @pytest.mark.parametrize(("limit", "sizes"), [(1, [1] * 7), (3, [3, 3, 1]), (7, [7]), (8, [7])])
 async def test_a_batch_holds_at_most_the_limit_in_order(limit: int, sizes: list[int]) -> None:
     run = Doubling()

@@ -40,7 +40,8 @@ def test_of_several_rows_with_one_id_the_last_counts(csv: Path) -> None:
 
 
 def test_broken_rows_are_skipped_with_their_line_number(csv: Path) -> None:
-    csv.write_text(f"movieId,title,genres\n1,a,A\n2,b\n,c,A\n\nx y,d,A\n5,e,{'g' * 101}\n6,f,B\n7,,B\n")
+    many = "|".join(map(str, range(257)))
+    csv.write_text(f"movieId,title,genres\n1,a,A\n2,b\n,c,A\n\nx y,d,A\n5,e,{'g' * 101}\n6,f,B\n7,,B\n8,h,{many}\n")
     read = read_items(csv)
     assert [item.id for item in read.rows] == ["1", "6"]
     assert [(row.line, row.problem) for row in read.skipped] == [
@@ -49,6 +50,7 @@ def test_broken_rows_are_skipped_with_their_line_number(csv: Path) -> None:
         (6, "movieId 'x y' is not an id"),
         (7, "a genre longer than 100 characters"),
         (9, "no title"),
+        (10, "more than 256 genres"),
     ]
 
 

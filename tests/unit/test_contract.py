@@ -13,7 +13,6 @@ from pydantic import BaseModel, ValidationError
 from recsys.contract import (
     CATALOGUE_CHUNK,
     MAX_CLOCK_SKEW_S,
-    MAX_GENRES_PER_ITEM,
     MAX_ITEMS_PER_CALL,
     MAX_K,
     MAX_REACTIONS_PER_CALL,
@@ -25,7 +24,7 @@ from recsys.contract import (
     Slate,
     stamped,
 )
-from recsys.ids import MAX_ID_CHARS
+from recsys.limits import MAX_GENRES_PER_ITEM, MAX_ID_CHARS
 
 M = TypeVar("M", bound=BaseModel)
 NOW = 1.7e9

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from recsys.ids import MAX_ID_CHARS
+from recsys.limits import MAX_ID_CHARS
 from tests.servers import RedisServer, System, free_port, wait_until
 from tests.webapp.conftest import add_catalogue, settings_of, visited
 from tests.webapp.visitor import JSON, Visitor, items_in, reasons_in
