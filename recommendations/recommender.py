@@ -173,7 +173,7 @@ class Recommender:
             log.warning("a user's state was not compacted", error=str(error))
 
     async def begin(self, epoch: int, instead_of: Knowledge | None = None) -> None:
-        """Forget what is held and learn this epoch, unless it is held and is not what is to be replaced."""
+        """Learn this epoch and forget what is held. One that is held already stays, unless it is ``instead_of``."""
         async with self._syncing:
             if self._known.epoch != epoch or self._known is instead_of:
                 # The artifacts first: the catalogue read after them holds every item that they are about.
