@@ -203,8 +203,9 @@ COLUMNS: Final = {
 
 
 def show(console: Console, study: Study, played: dict[Task, Played]) -> None:
-    """A Markdown table for each world: means with 95 % intervals over seeds, precision beside the first variant's."""
-    heads = ("variant", *COLUMNS.values(), "precision beside the first", "by fifth", "after 1k, 3k, 10k reactions")
+    """A Markdown table for each world: means with 95 % intervals over seeds, and differences to the first variant."""
+    beside = ("precision beside the first", "points beside the first")
+    heads = ("variant", *COLUMNS.values(), *beside, "by fifth", "after 1k, 3k, 10k reactions")
     for world in study.worlds:
         names = list(dict.fromkeys(task.variant for task in played if task.world == world))
         rows = [heads, ("---",) * len(heads)]
@@ -217,17 +218,33 @@ def show(console: Console, study: Study, played: dict[Task, Played]) -> None:
 
 def _cells(runs: Sequence[Played], first: Sequence[Played], is_first: bool) -> Iterator[str]:
     for name in COLUMNS:
-        values = np.array([run.values.get(name, np.nan) for run in runs])
+        values = _values(runs, name)
         yield "" if np.isnan(values).all() else interval(values, 1 if name == "points" else 3)
-    ours, theirs = (np.array([run.values["precision"] for run in side]) for side in (runs, first))
-    yield "" if is_first else f"{interval(100 * (ours / theirs - 1), 1)} %"
+    precision = relative(_values(runs, "precision"), _values(first, "precision"))
+    points = _values(runs, "points") - _values(first, "points")
+    yield "" if is_first else f"{interval(100 * precision, 1)} %"
+    yield "" if is_first else interval(points, 2)
     yield _along([run.fifths for run in runs])
     yield _along([run.at for run in runs])
+
+
+def _values(runs: Sequence[Played], name: str) -> np.ndarray:
+    return np.array([run.values.get(name, np.nan) for run in runs])
 
 
 def _along(of_runs: Sequence[Sequence[float]]) -> str:
     """Means; a dash where a run did not come so far."""
     return " ".join("-" if np.isnan(value) else f"{value:.3f}" for value in np.mean(of_runs, axis=0))
+
+
+def relative(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """Differences (s,) of runs paired by seed, as shares of the mean of ``theirs``; NaN or infinite if that is 0.
+
+    Not each as a share of its own run: what is divided by is noise too, and the mean of such ratios says that ours are
+    better where both are equal (by the square of the coefficient of variation, which is 1.4 % on MovieLens).
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray((ours - theirs) / theirs.mean())
 
 
 def interval(values: np.ndarray, digits: int) -> str:

@@ -31,6 +31,7 @@ from experiments.study import (
     play_task,
     play_tasks,
     ranking_of,
+    relative,
     show,
 )
 from experiments.system import System
@@ -122,14 +123,25 @@ def test_precision_after_so_many_reactions_is_that_of_the_hundred_lists_then() -
 
 def test_gains_are_paired_by_seed() -> None:
     def of(precision: float) -> Played:
-        return Played({"precision": precision}, [precision], [precision])
+        return Played({"precision": precision, "points": 100 * precision}, [precision], [precision])
 
     study = replace(STUDY, variants=("first", "second"))
     values = {"first": (0.1, 0.2), "second": (0.2, 0.6)}
     played = {Task(TINY, name, seed): of(both[seed - 1]) for name, both in values.items() for seed in (1, 2)}
     console = Console(file=io.StringIO(), record=True, width=300)
     show(console, study, played)
-    assert "| 150.0 ± 635.3 % |" in console.export_text()  # of 100 % and 200 %: 12.706 · 70.71 / √2
+    # Of 0.1 / 0.15 and 0.4 / 0.15, and of 10 and 40: 12.706 times half the difference.
+    assert "| 166.7 ± 1270.6 % | 25.00 ± 190.59 |" in console.export_text()
+
+
+def test_a_difference_is_a_share_of_the_mean_so_that_equals_in_turn_better_are_equal() -> None:
+    good_and_bad = np.array([0.3, 0.1])
+    assert relative(good_and_bad, good_and_bad[::-1]) == pytest.approx([1.0, -1.0])
+    assert relative(good_and_bad * 1.1, good_and_bad).mean() == pytest.approx(0.1)
+
+
+def test_without_any_hit_nothing_can_be_compared() -> None:
+    assert np.isnan(relative(np.zeros(2), np.zeros(2))).all()
 
 
 def test_intervals_are_those_of_student() -> None:
