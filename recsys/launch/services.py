@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Final
 
 from recsys.launch.errors import UsageError
@@ -17,8 +16,6 @@ MODULES: Final = {
     "pipeline": "regular_pipeline",
     "webapp": "webapp",
 }
-OPTIONAL: Final = frozenset({"webapp"})
-WITH_HEALTHCHECK: Final = frozenset({"collector", "recommendations", "webapp"})
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ class Service:
 
     @property
     def health_url(self) -> str | None:
-        return f"{self.url}/healthcheck" if self.name in WITH_HEALTHCHECK else None
+        return None if self.url is None else f"{self.url}/healthcheck"
 
     @property
     def stop_stage(self) -> int:
@@ -45,18 +42,9 @@ class Service:
         return STOP_SECOND if self.name == "pipeline" else STOP_FIRST
 
 
-def is_runnable(name: str) -> bool:
-    return find_spec(f"{MODULES[name]}.__main__") is not None
-
-
-def choose_services(
-    only: str, host: str, ports: Mapping[str, int], runnable: Callable[[str], bool] = is_runnable
-) -> list[Service]:
+def choose_services(only: str, host: str, ports: Mapping[str, int]) -> list[Service]:
     """``only`` as given on the command line; empty for all that there are."""
-    names = _parse_names(only) or [name for name in MODULES if name not in OPTIONAL or runnable(name)]
-    if missing := [name for name in names if name in OPTIONAL and not runnable(name)]:
-        raise UsageError(f"--only: {', '.join(missing)} is not part of this copy of the project")
-    services = [Service(name, _reachable(host), ports.get(name)) for name in names]
+    services = [Service(name, _reachable(host), ports.get(name)) for name in _parse_names(only) or MODULES]
     _require_different_ports(services)
     return services
 
