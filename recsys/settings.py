@@ -74,6 +74,11 @@ class Settings(BaseSettings):
         return without
 
     @property
+    def local_host(self) -> str:
+        """Where processes on this machine reach the services."""
+        return "127.0.0.1" if self.listen_host in ("", "0.0.0.0", "::") else self.listen_host
+
+    @property
     def ranking(self) -> Ranking:
         """Every constant of the recommender, by profile and components left out."""
         return ranking(self.ranking_profile, self.ranking_without)

@@ -68,12 +68,11 @@ class Services:
     """Both services. Every call may raise ServiceDown. Safe to use from several threads."""
 
     def __init__(self, settings: Settings) -> None:
-        host = "127.0.0.1" if settings.listen_host in ("", "0.0.0.0", "::") else settings.listen_host
         ports = {"collector": settings.collector_port, "recommendations": settings.recommendations_port}
-        self.urls: Mapping[str, str] = {name: f"http://{host}:{port}" for name, port in ports.items()}
+        self.urls: Mapping[str, str] = {name: f"http://{settings.local_host}:{port}" for name, port in ports.items()}
         self._patience = {"collector": settings.publish_timeout_s + 1, "recommendations": ANSWER_S}
         self._pools = {
-            name: urllib3.HTTPConnectionPool(host, port, maxsize=CONNECTIONS, retries=False)
+            name: urllib3.HTTPConnectionPool(settings.local_host, port, maxsize=CONNECTIONS, retries=False)
             for name, port in ports.items()
         }
         self._lock = threading.Lock()

@@ -16,7 +16,6 @@ from recsys.launch.services import MODULES, choose_services
 from recsys.settings import DEFAULT_DATA_DIR, ROOT, read_settings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-ANY_ADDRESS = "0.0.0.0"
 
 
 @app.command()
@@ -40,13 +39,12 @@ def launch(
     """
     report = Report(open_console())
     ports = {"collector": collector_port, "recommendations": recommendations_port, "webapp": webapp_port}
-    read_settings(**{f"{name}_port": port for name, port in ports.items()})
-    host = os.environ.get("LISTEN_HOST", ANY_ADDRESS)
+    settings = read_settings(**{f"{name}_port": port for name, port in ports.items()})
     try:
-        services = choose_services(only, host, ports)
+        services = choose_services(only, settings.local_host, ports)
         items = read_catalogue(catalogue)
         report.warn_rows(items.path, items.skipped)
-        require_free_ports(services, host)
+        require_free_ports(services, settings.listen_host)
         data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         report.fail(f"{data_dir} cannot be used: {error.strerror}.")

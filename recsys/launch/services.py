@@ -44,7 +44,7 @@ class Service:
 
 def choose_services(only: str, host: str, ports: Mapping[str, int]) -> list[Service]:
     """``only`` as given on the command line; empty for all that there are."""
-    services = [Service(name, _reachable(host), ports.get(name)) for name in _parse_names(only) or MODULES]
+    services = [Service(name, host, ports.get(name)) for name in _parse_names(only) or MODULES]
     _require_different_ports(services)
     return services
 
@@ -64,7 +64,3 @@ def _require_different_ports(services: Iterable[Service]) -> None:
         other = owners.setdefault(service.port, service.name)
         if other != service.name:
             raise UsageError(f"{other} and {service.name} cannot share port {service.port}")
-
-
-def _reachable(host: str) -> str:
-    return "127.0.0.1" if host in ("", "0.0.0.0", "::") else host

@@ -21,11 +21,11 @@ PORTS = {"collector": 5000, "recommendations": 5001, "webapp": 8000}
 
 class TestServices:
     def test_all(self) -> None:
-        chosen = choose_services("", "0.0.0.0", PORTS)
+        chosen = choose_services("", "127.0.0.1", PORTS)
         assert [service.name for service in chosen] == ["collector", "recommendations", "pipeline", "webapp"]
 
     def test_only(self) -> None:
-        chosen = choose_services("pipeline, collector", "0.0.0.0", PORTS)
+        chosen = choose_services("pipeline, collector", "127.0.0.1", PORTS)
         assert [(s.name, s.health_url) for s in chosen] == [
             ("collector", "http://127.0.0.1:5000/healthcheck"),
             ("pipeline", None),

@@ -85,3 +85,10 @@ def test_an_empty_variable_is_stronger_than_the_file(monkeypatch: pytest.MonkeyP
 def test_right_settings_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANKING_PROFILE", "discovery")
     assert read_settings().ranking_profile == "discovery"
+
+
+@pytest.mark.parametrize(
+    ("listen_host", "local"), [("0.0.0.0", "127.0.0.1"), ("::", "127.0.0.1"), ("10.0.0.7", "10.0.0.7")]
+)
+def test_services_are_reached_where_they_listen(listen_host: str, local: str) -> None:
+    assert Settings(_env_file=None, listen_host=listen_host).local_host == local
