@@ -17,6 +17,9 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 DEFAULT_DATA_DIR: Final = ROOT / "data"
 # Written by run_all.sh while it runs, so that a service started by hand joins the same backends.
 BACKENDS_FILE: Final = DEFAULT_DATA_DIR / "backends.env"
+REDIS_SCHEMES: Final = ("redis", "rediss", "unix")
+RABBIT_SCHEMES: Final = ("amqp", "amqps")
+HTTP_SCHEMES: Final = ("http", "https")
 
 
 class Settings(BaseSettings):

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from recsys.launch.errors import LaunchError
-from recsys.settings import masked
+from recsys.settings import HTTP_SCHEMES, RABBIT_SCHEMES, REDIS_SCHEMES, masked
 
 Kind = Literal["Redis", "broker", "Qdrant"]
 VARIABLES: Final[Mapping[Kind, str]] = {"Redis": "REDIS_URL", "broker": "BROKER_URL", "Qdrant": "QDRANT_URL"}
@@ -18,9 +18,9 @@ STANDARD_URLS: Final[Mapping[Kind, str]] = {
     "Qdrant": "http://127.0.0.1:6333",
 }
 SCHEMES: Final[Mapping[Kind, tuple[str, ...]]] = {
-    "Redis": ("redis", "rediss", "unix"),
-    "broker": ("amqp", "amqps", "redis", "rediss", "unix"),
-    "Qdrant": ("http", "https"),
+    "Redis": REDIS_SCHEMES,
+    "broker": (*RABBIT_SCHEMES, *REDIS_SCHEMES),
+    "Qdrant": HTTP_SCHEMES,
 }
 STANDARD_PORTS: Final[Mapping[Kind, int]] = {"Redis": 6379, "broker": 5672, "Qdrant": 6333}
 EMBEDDED: Final[Mapping[Kind, str]] = {

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from recsys.launch.backends import STANDARD_PORTS, STANDARD_URLS, Finding, Kind, redis_finding, url_finding
 from recsys.launch.http import NoAnswer, request
+from recsys.settings import RABBIT_SCHEMES
 
 LOCAL_CONNECT_S: Final = 0.5
 ANSWER_S: Final = 3.0
@@ -63,7 +64,7 @@ async def probe_redis(url: str) -> Finding:
 
 
 async def probe_broker(url: str) -> Finding:
-    if urlsplit(url).scheme in ("amqp", "amqps"):
+    if urlsplit(url).scheme in RABBIT_SCHEMES:
         return await probe_rabbit(url)
     return await probe_redis(url)
 

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 from urllib.parse import urlsplit
 
-from recsys.settings import Settings
+from recsys.settings import HTTP_SCHEMES, RABBIT_SCHEMES, REDIS_SCHEMES, Settings
 from recsys.stores.ports import Broker, StoreMisconfigured, VectorStore
 from recsys.stores.rabbit_broker import RabbitBroker
 from recsys.stores.redis_broker import RedisBroker
 from recsys.stores.redis_client import connect_redis
 from recsys.stores.redis_state import RedisState
-
-REDIS_SCHEMES: Final = ("redis", "rediss", "unix")
-RABBIT_SCHEMES: Final = ("amqp", "amqps")
-HTTP_SCHEMES: Final = ("http", "https")
 
 
 def open_state(settings: Settings) -> RedisState:
