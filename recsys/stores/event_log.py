@@ -30,7 +30,7 @@ MERGE_AT_PARTS: Final = 128  # so many small parts in a row become one
 SMALL_PART_ROWS: Final = 10_000  # bounds what a merge holds in memory
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Part:
     first: int
     end: int

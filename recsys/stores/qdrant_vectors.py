@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException
 
-from recsys.stores.ports import StoreError, StoreMisconfigured, StoreUnavailable
+from recsys.stores.ports import StoreMisconfigured, StoreUnavailable
 
 log = structlog.get_logger()
 
@@ -106,8 +106,6 @@ class QdrantVectors:
                 # The local client recommends a server above 20,000 points; brute force is fast enough far beyond that.
                 warnings.filterwarnings("ignore", message="Local mode is not recommended")
                 yield
-        except StoreError:
-            raise
         except (ApiException, OSError, sqlite3.Error) as error:
             raise StoreUnavailable(f"{self._where}: {error}") from error
 

@@ -66,13 +66,6 @@ return {epoch, redis.call('LLEN', KEYS[3]), version, codes, cards, deal}
 
 _GUARD = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end\n"
 
-_APPEND_CODES = """
-for i = first, #ARGV, 2 do
-  redis.call('HSET', KEYS[2], ARGV[i], (redis.call('HGET', KEYS[2], ARGV[i]) or '') .. ARGV[i + 1])
-end
-return 1
-"""
-
 # Unplayed cards, played cards, then users; ``unpack`` can take some thousand arguments at once.
 _MARK_SHOWN = (
     _GUARD
@@ -111,8 +104,11 @@ if (redis.call('HGET', KEYS[3], 'applied') or '0') ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[3], 'applied', ARGV[3])
 local first = 5 + 2 * tonumber(ARGV[4])
 for i = 5, first - 1, 2 do redis.call('HINCRBY', KEYS[3], ARGV[i], ARGV[i + 1]) end
+for i = first, #ARGV, 2 do
+  redis.call('HSET', KEYS[2], ARGV[i], (redis.call('HGET', KEYS[2], ARGV[i]) or '') .. ARGV[i + 1])
+end
+return 1
 """
-    + _APPEND_CODES
 )
 
 _ADD_ITEMS = (
