@@ -7,13 +7,13 @@ the earlier reactions to its item: what is left of them, and of the undo, is tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Indices = NDArray[np.int64]
+Marks = int | NDArray[np.integer[Any]]
 DTYPE: Final = np.dtype("<u4")
 SHOWN: Final = 0
 LIKE: Final = 1
@@ -23,9 +23,13 @@ UNDO: Final = 3  # in codes only: decoded marks have it applied
 MARKS: Final = {"impression": SHOWN, "like": LIKE, "dislike": DISLIKE, "hide": DISLIKE, "undo": UNDO}
 
 
-def encode(indices: Sequence[int] | Indices, mark: int) -> bytes:
-    """Catalogue positions (n,) below 2**30 → 4 n bytes; empty for none."""
-    return (np.asarray(indices, dtype=DTYPE) << 2 | mark).astype(DTYPE).tobytes()
+def encode(indices: ArrayLike, marks: Marks) -> bytes:
+    """Catalogue positions (n,) below 2**30 and their marks (n,), or one for all → 4 n bytes; empty for none."""
+    return _codes(indices, marks).tobytes()
+
+
+def _codes(indices: ArrayLike, marks: Marks) -> NDArray[np.uint32]:
+    return (np.asarray(indices, DTYPE) << 2 | marks).astype(DTYPE)
 
 
 class UserState:
@@ -71,6 +75,6 @@ def _undone(indices: Indices, marks: NDArray[np.integer[Any]]) -> NDArray[np.int
 def compacted(codes: bytes) -> bytes:
     """Only the last code of every (item, mark), order kept. Bounded by three codes per catalogue item."""
     user = UserState(codes)
-    newest_first = (user.indices.astype(DTYPE) << 2 | user.marks).astype(DTYPE)[::-1]
+    newest_first = _codes(user.indices, user.marks)[::-1]
     _, first = np.unique(newest_first, return_index=True)
     return newest_first[np.sort(first)][::-1].tobytes()

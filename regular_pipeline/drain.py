@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from itertools import chain, repeat
 from typing import Any, Final, get_args
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from recsys.contract import (
@@ -22,7 +24,7 @@ from recsys.contract import (
     stamped,
 )
 from recsys.stores.ports import Delivery
-from recsys.user_state import DTYPE, MARKS
+from recsys.user_state import MARKS, encode
 
 # Of each epoch. What comes again was logged from the latest fetch: at most 10,000 messages, of 10 lists at most.
 REMEMBERED_EVENTS: Final = 200_000
@@ -80,7 +82,6 @@ class Decoded:
     messages: int = 0  # of the deliveries, from the first on; the others did not fit in
     rows: int = 0  # with repeats
     events: dict[int, list[Interaction | Slate]] = field(default_factory=lambda: defaultdict(list))
-    ids: list[str] = field(default_factory=list)
     duplicates: int = 0
     rejected: list[Rejected] = field(default_factory=list)
 
@@ -108,7 +109,6 @@ def decode(deliveries: Sequence[Delivery], recent: RecentIds, *, epoch: int, now
                 decoded.duplicates += 1
                 continue
             batch_ids.add(event.event_id)
-            decoded.ids.append(event.event_id)
             decoded.events[event_epoch].append(event)
     return decoded
 
@@ -215,12 +215,19 @@ EVERYTHING: Final = tuple(MARKS)
 def codes_of(rows: pl.DataFrame, kinds: Sequence[str] = REACTIONS) -> dict[str, bytes]:
     """What the rows append to each user's state. What was shown is already there while the system runs."""
     known = rows.filter(pl.col("kind").is_in(list(kinds)) & (pl.col("item_index") >= 0))
-    marks = known["kind"].replace_strict(MARKS, return_dtype=pl.UInt32).to_numpy()
-    packed = (known["item_index"].to_numpy().astype(DTYPE) << 2 | marks).astype(DTYPE).tobytes()
+    packed = encode(known["item_index"].to_numpy(), marks_of(known["kind"]))
     codes: defaultdict[str, bytes] = defaultdict(bytes)
     for place, user in enumerate(known["user_id"].to_list()):
         codes[user] += packed[4 * place : 4 * place + 4]
     return dict(codes)
+
+
+def marks_of(kinds: pl.Series) -> NDArray[np.uint8]:
+    """The marks (n,) of recsys.user_state. Comparing is several times faster here than polars' ``replace``."""
+    marks = np.zeros(len(kinds), np.uint8)
+    for kind, mark in MARKS.items():
+        marks[(kinds == kind).to_numpy()] = mark
+    return marks
 
 
 def last_event_ids(frames_newest_first: Iterable[pl.DataFrame]) -> list[str]:

@@ -16,7 +16,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys.ranking.taste import Lessons
-from recsys.user_state import MARKS, SHOWN, UNDO
+from recsys.user_state import SHOWN, UNDO
+from regular_pipeline.drain import marks_of
 
 Ints = NDArray[np.int64]
 REMEMBERED_ROWS: Final = 600_000  # of the event log; a slate that began before them is forgotten
@@ -124,7 +125,7 @@ class Slates:
 
     def _step(self, rows: pl.DataFrame) -> Answered:
         """Add at least one and up to STEP_ROWS rows."""
-        marks = _marks(rows["kind"])
+        marks = marks_of(rows["kind"])
         begins = self._write(rows, marks)
         reactions = self._addressed(rows, marks, begins)
         self._rows += rows.height
@@ -247,14 +248,6 @@ class Slates:
 
 def _last_few() -> deque[int]:
     return deque(maxlen=EARLY_KEPT)
-
-
-def _marks(kinds: pl.Series) -> NDArray[np.uint8]:
-    """The marks (n,) of recsys.user_state. Comparing is several times faster here than polars' ``replace``."""
-    marks = np.zeros(len(kinds), np.uint8)
-    for kind, mark in MARKS.items():
-        marks[(kinds == kind).to_numpy()] = mark
-    return marks
 
 
 def _in_order_of_appearance(values: Ints) -> Ints:
