@@ -20,6 +20,7 @@ from grader.errors import GraderError
 from grader.metrics.intervals import Measured
 from grader.run import Run
 from grader.scoring import Measurements, Profile, score
+from grader.words import less_is_better
 from grader.worlds.spec import SYNTHETIC
 
 POINTS: Final = "points"
@@ -202,7 +203,3 @@ def _with_verdict(found: Difference, told: bool) -> Difference:
 
 def _side(found: Difference) -> str:
     return "better" if (found.change > 0) != less_is_better(found.metric) else "worse"
-
-
-def less_is_better(metric: str) -> bool:
-    return metric.endswith("_ms") or metric == "exposure_gini"

@@ -7,7 +7,7 @@ from typing import Final
 
 from grader.assessment import Assessment
 from grader.errors import GraderError
-from grader.words import METRICS
+from grader.words import METRICS, less_is_better
 
 SHORT_NAMES: Final = {"p95_ms": "recs_p95_ms", "mean_ms": "recs_mean_ms", "coverage": "catalogue_coverage"}
 NAMES: Final = ("points", "total", *SHORT_NAMES, *METRICS)
@@ -28,17 +28,15 @@ def parse_limits(text: str) -> dict[str, float]:
 
 
 def broken(assessment: Assessment, limits: Mapping[str, float]) -> list[str]:
-    """A sentence for each limit that does not hold. Times may not be above their limit, all else not below."""
+    """A sentence for each limit that does not hold: what is better if less may not be above it, all else not below."""
     values = values_of(assessment)
     sentences = []
     for name, limit in limits.items():
         key = SHORT_NAMES.get(name, name)
         value = values.get(key, float("nan"))  # nothing measured holds no limit
-        holds = value <= limit if key.endswith("_ms") else value >= limit
+        holds, bound = (value <= limit, "at most") if less_is_better(key) else (value >= limit, "at least")
         if not holds:
-            sentences.append(
-                f"{name} is {value:.4g}, {'at most' if key.endswith('_ms') else 'at least'} {limit:g} wanted"
-            )
+            sentences.append(f"{name} is {value:.4g}, {bound} {limit:g} wanted")
     return sentences
 
 

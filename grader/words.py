@@ -50,6 +50,11 @@ METRICS: Final[Mapping[str, Metric]] = {
 }
 
 
+def less_is_better(metric: str) -> bool:
+    """False for points too."""
+    return metric in METRICS and METRICS[metric].less_is_better
+
+
 def amount(metric: str, value: float) -> str:
     return "-" if value != value else f"{value:,.{METRICS[metric].digits}f}"
 

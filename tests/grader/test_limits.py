@@ -47,21 +47,22 @@ def test_anything_else_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("limits", "names"),
     [
-        ({"precision": 0.5, "p95_ms": 40.01, "coverage": 0.66}, []),
+        ({"precision": 0.5, "p95_ms": 40.01, "coverage": 0.66, "exposure_gini": 0.34}, []),
         ({"precision": 0.51}, ["precision"]),
+        ({"exposure_gini": 0.33}, ["exposure_gini"]),
         ({"p95_ms": 39.9}, ["p95_ms"]),
         ({"mean_ms": 39.9, "recs_p50_ms": 39.9, "precision": 0.4}, ["mean_ms", "recs_p50_ms"]),
         ({"coverage": 0.67, "hit_rate": 1.0}, ["coverage"]),
         ({"points": 41.0, "total": 51.0}, ["points", "total"]),
     ],
 )
-def test_times_may_not_be_above_and_all_else_not_below(
+def test_times_and_inequality_may_not_be_above_and_all_else_not_below(
     assessment: Assessment, limits: dict[str, float], names: list[str]
 ) -> None:
     sentences = broken(assessment, limits)
     assert [sentence.split()[0] for sentence in sentences] == names
     for name, sentence in zip(names, sentences, strict=True):
-        assert ("at most" if name.endswith("_ms") else "at least") in sentence
+        assert ("at most" if name.endswith(("_ms", "gini")) else "at least") in sentence
 
 
 def test_points_are_those_of_the_chosen_profile(assessment: Assessment) -> None:
