@@ -39,8 +39,9 @@ def _measured(spec: str, seed: int, users: int | None) -> Named:
 def statistics_table(worlds: Sequence[Named]) -> Table:
     """One column for each world."""
     table = _table("", worlds)
-    for label, cells in zip(LABELS, zip(*(_cells(s) for _, s in worlds), strict=True), strict=True):
-        table.add_row(label, *cells)
+    columns = [_cells(statistics) for _, statistics in worlds]
+    for label in columns[0]:
+        table.add_row(label, *(cells[label] for cells in columns))
     return table
 
 
@@ -52,42 +53,25 @@ def curve_table(worlds: Sequence[Named]) -> Table:
     return table
 
 
-LABELS: Final = (
-    "items",
-    "users",
-    "opinions",
-    "likes among opinions",
-    "opinions per user: p5, median, mean, p95",
-    "likes per user: p5, median, mean, p95",
-    "items nobody likes",
-    "inequality of the items' likes (Gini)",
-    "genres per item",
-    "items without genre",
-    "genre affinity of a user's likes, 1 is chance",
-    "precision at 10 of the most liked, 3 lists",
-    "the same on hidden likes, one list",
-    "precision at 10 of a personal model, hidden likes",
-    "personal / most liked",
-)
-
-
-def _cells(s: WorldStatistics) -> tuple[str, ...]:
-    return (
-        f"{s.items:,}",
-        f"{s.users:,}",
-        f"{s.opinions:,}",
-        f"{s.liked_share:.1%}",
-        _spread(s.opinions_per_user),
-        _spread(s.likes_per_user),
-        f"{s.never_liked_share:.1%}",
-        f"{s.gini:.3f}",
-        f"{s.genres_per_item:.2f}",
-        f"{s.no_genre_share:.1%}",
-        f"{s.genre_affinity:.2f}",
-        f"{s.oracle_precision:.3f}",
-        *((f"{s.personal.popular:.3f}", f"{s.personal.personal:.3f}") if s.personal.users else ("-", "-")),
-        f"{s.personal.ratio:.2f}" if s.personal.users else "-",
-    )
+def _cells(s: WorldStatistics) -> dict[str, str]:
+    gain = s.personal
+    return {
+        "items": f"{s.items:,}",
+        "users": f"{s.users:,}",
+        "opinions": f"{s.opinions:,}",
+        "likes among opinions": f"{s.liked_share:.1%}",
+        "opinions per user: p5, median, mean, p95": _spread(s.opinions_per_user),
+        "likes per user: p5, median, mean, p95": _spread(s.likes_per_user),
+        "items nobody likes": f"{s.never_liked_share:.1%}",
+        "inequality of the items' likes (Gini)": f"{s.gini:.3f}",
+        "genres per item": f"{s.genres_per_item:.2f}",
+        "items without genre": f"{s.no_genre_share:.1%}",
+        "genre affinity of a user's likes, 1 is chance": f"{s.genre_affinity:.2f}",
+        "precision at 10 of the most liked, 3 lists": f"{s.oracle_precision:.3f}",
+        "the same on hidden likes, one list": f"{gain.popular:.3f}" if gain.users else "-",
+        "precision at 10 of a personal model, hidden likes": f"{gain.personal:.3f}" if gain.users else "-",
+        "personal / most liked": f"{gain.ratio:.2f}" if gain.users else "-",
+    }
 
 
 def _spread(s: Spread) -> str:
