@@ -97,12 +97,17 @@ def _seen_by(user: Ints, items: Ints, n_items: int) -> tuple[Ints, Ints]:
 
 
 def exposure_gini(items: Ints, n_items: int) -> float:
-    """Gini index of how often items were shown: 0 all alike, towards 1 all on one; NaN if nothing was shown."""
-    shown = np.sort(exposures(items, n_items)).astype(np.float64)
-    total = shown.sum()
-    if not total:
-        return float("nan")
-    return float((2 * np.arange(1, n_items + 1) - n_items - 1) @ shown / (n_items * total))
+    """Gini index of how often items were shown; NaN if nothing was."""
+    return gini(exposures(items, n_items))
+
+
+def gini(counts: Ints) -> float:
+    """Inequality of ``counts`` (n,): 0 where all are equal, towards 1 where one has them all; NaN for nothing.
+
+    Half the mean absolute difference of two of them, divided by the mean (Gini 1912).
+    """
+    n, total = len(counts), float(counts.sum())
+    return float((2 * np.arange(1, n + 1) - n - 1) @ np.sort(counts) / (n * total)) if total else float("nan")
 
 
 def gini_without_each(user: Ints, items: Ints, n_items: int) -> Values:

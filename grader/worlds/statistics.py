@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from grader.metrics.variety import gini
 from grader.worlds.personal_gain import PersonalGain, personal_gain
 from grader.worlds.world import Ints, World
 
@@ -59,7 +60,7 @@ def world_statistics(world: World, seed: int = 0) -> WorldStatistics:
         likes_per_user=spread(world.likes_per_user),
         never_liked_share=1 - _mean(np.sign(likes)),
         popularity_curve=popularity_curve(likes),
-        gini=gini(likes),
+        gini=gini(likes) if likes.any() else 0.0,
         genres_per_item=_mean(world.genres.sum(axis=1)),
         no_genre_share=_mean(world.genres.sum(axis=1) == 0),
         genre_affinity=genre_affinity(world),
@@ -87,18 +88,6 @@ def popularity_curve(likes: Ints, shares: Sequence[float] = CURVE_SHARES) -> tup
         return tuple(0.0 for _ in shares)
     running = np.cumsum(np.sort(likes)[::-1])
     return tuple(float(running[int(np.ceil(len(likes) * share)) - 1] / total) for share in shares)
-
-
-def gini(likes: Ints) -> float:
-    """Inequality of ``likes`` (items,): 0 where all are equal, towards 1 where one item has them all; 0 if nothing is.
-
-    Half the mean absolute difference of two items, divided by the mean (Gini 1912).
-    """
-    n, total = len(likes), float(likes.sum())
-    if not total:
-        return 0.0
-    ranks = np.arange(1, n + 1)
-    return float(2 * (ranks * np.sort(likes)).sum() / (n * total) - (n + 1) / n)
 
 
 def genre_affinity(world: World) -> float:
