@@ -53,22 +53,18 @@ class Run:
 
     @cached_property
     def lists(self) -> Lists:
-        """All lists asked for."""
-        return lists_of(self.recs, len(self.catalogue.genres))
-
-
-def lists_of(recs: pl.DataFrame, n_items: int) -> Lists:
-    """Rows of ``Run.recs`` as arrays."""
-    return Lists(
-        user=recs["user"].to_numpy(),
-        number=recs["number"].to_numpy(),
-        items=_matrix(recs["items"]),
-        fresh=_matrix(recs["fresh"]),
-        hits=_matrix(recs["hits"]),
-        relevant=recs["relevant"].to_numpy(),
-        remaining=recs["remaining"].to_numpy(),
-        n_items=n_items,
-    )
+        """All lists asked for, as arrays."""
+        recs = self.recs
+        return Lists(
+            user=recs["user"].to_numpy(),
+            number=recs["number"].to_numpy(),
+            items=_matrix(recs["items"]),
+            fresh=_matrix(recs["fresh"]),
+            hits=_matrix(recs["hits"]),
+            relevant=recs["relevant"].to_numpy(),
+            remaining=recs["remaining"].to_numpy(),
+            n_items=len(self.catalogue.genres),
+        )
 
 
 def _matrix(column: pl.Series) -> np.ndarray:
