@@ -59,14 +59,6 @@ class Screen(Protocol):
     def advance(self, steps: int) -> None: ...
 
 
-class Silence:
-    def begin(self, what: str, total: int | None = None) -> None:
-        pass
-
-    def advance(self, steps: int) -> None:
-        pass
-
-
 @dataclass(frozen=True)
 class Stage:
     """A world and a plan that any number of services can be put through."""

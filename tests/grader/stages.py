@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from grader.grade import GradeConfig, Silence, Stage, put_through, set_stage
+from grader.grade import GradeConfig, Stage, put_through, set_stage
 from grader.run import Run
 from grader.session import Names
 from grader.traffic import LISTS_PER_VISIT
@@ -14,6 +14,16 @@ SALT = 17
 CONFIG = GradeConfig(
     world="tiny", users=40, lists_per_user=LISTS_PER_VISIT, speed=1_000, ladder=False, lag=False, salt=SALT
 )
+
+
+class Silence:
+    """A screen that shows nothing."""
+
+    def begin(self, what: str, total: int | None = None) -> None:
+        pass
+
+    def advance(self, steps: int) -> None:
+        pass
 
 
 def staged(**changes: object) -> Stage:

@@ -15,11 +15,11 @@ from aiohttp import web
 
 from grader.assessment import assess
 from grader.errors import GraderError
-from grader.grade import Silence, Stage, put_through
+from grader.grade import Stage, put_through
 from grader.run import Run
 from tests.grader.commands import QUICK, at
 from tests.grader.services import InOrder, Reacted, lists_of, serving, serving_apart
-from tests.grader.stages import names_of, staged
+from tests.grader.stages import Silence, names_of, staged
 from tests.servers import ROOT, wait_until
 
 

@@ -14,11 +14,11 @@ import pytest
 from aiohttp import web
 
 from grader.assessment import Assessment, assess
-from grader.grade import Silence, Stage, put_through
+from grader.grade import Stage, put_through
 from grader.run import Run
 from tests.grader import definitions
 from tests.grader.services import AllKnowing, AtRandom, InOrder, SameForAll, lists_of, serving
-from tests.grader.stages import graded, names_of, staged
+from tests.grader.stages import Silence, graded, names_of, staged
 from tests.grader.worlds import likes_in
 
 K = 10

@@ -9,11 +9,11 @@ import pytest
 from aiohttp import web
 
 from grader.errors import GraderError
-from grader.grade import Silence, put_through
+from grader.grade import put_through
 from grader.service import Address
 from tests.grader.commands import QUICK, Command, at, command, sentence_of
 from tests.grader.services import InOrder, serving, serving_apart
-from tests.grader.stages import staged
+from tests.grader.stages import Silence, staged
 from tests.servers import free_port
 
 __all__ = ["command"]
