@@ -76,11 +76,8 @@ def _text(value: object) -> str:
 
 
 def moment(iso: str) -> str:
-    """For people; as it is if it is no ISO 8601."""
-    try:
-        return f"{datetime.fromisoformat(iso):%Y-%m-%d %H:%M %Z}".strip()
-    except ValueError:
-        return iso
+    """For people."""
+    return f"{datetime.fromisoformat(iso):%Y-%m-%d %H:%M %Z}"
 
 
 def duration(seconds: float) -> str:

@@ -24,7 +24,6 @@ TITLES: Final = {
     "Source named by the service": "By source that the service names",
     "Genre of the item": "By genre of the item",
 }
-LEFT_OUT: Final = ("Fifth of the run",)
 BEST_FIRST: Final = ("Genre of the item", "Source named by the service")
 
 
@@ -57,7 +56,7 @@ def _context(run: Run, assessment: Assessment) -> dict[str, Any]:
         "spoiled": [fault for fault in assessment.faults if fault.lists],
         "latency": view.latency_rows(assessment),
         "problems": view.problem_rows(run),
-        "catalogue": about.catalogue_sentence(facts.get("add_items_s", ())),
+        "catalogue": about.catalogue_sentence(facts["add_items_s"]),
         "lag_sentence": lag_sentence(facts["lag"]),
         "readings": {
             "Of lists": view.readings(assessment.measurements, of_times=False),
@@ -80,19 +79,19 @@ def _profiles(assessment: Assessment) -> Iterator[tuple[str, Profile, ScoreCard]
 def _bar_tables(run: Run, assessment: Assessment) -> Iterator[view.BarTable]:
     found = {breakdown.title: breakdown for breakdown in assessment.breakdowns}
     places = run.lists.items.size
-    for title in [*(title for title in TITLES if title in found), *(found.keys() - TITLES.keys() - set(LEFT_OUT))]:
-        yield view.bar_table(found[title], TITLES.get(title, title), places, title in BEST_FIRST)
+    for title, heading in TITLES.items():
+        if title in found:
+            yield view.bar_table(found[title], heading, places, title in BEST_FIRST)
 
 
 def _plots(run: Run, assessment: Assessment) -> Iterator[tuple[str, Markup]]:
-    """Only those for which something was measured."""
+    """That of the lag only if it was measured."""
     seed = int(run.facts["settings"]["seed"])
     band = series.precision_over_run(run.lists, seed)
     yield "precision", plots.precision_plot(band, assessment.measurements["precision"].value)
     yield "coverage", plots.coverage_plot(series.coverage_over_run(run.lists))
-    times = [series.milliseconds(frame) for frame in (run.recs, run.interacts)]
-    if any(len(taken) for taken in times):
-        yield "times", plots.times_plot(*(series.not_slower(taken) for taken in times))
-        yield "p95", plots.p95_plot(*(series.p95_over_time(frame) for frame in (run.recs, run.interacts)))
+    kinds = (run.recs, run.interacts)
+    yield "times", plots.times_plot(*(series.not_slower(series.milliseconds(requests)) for requests in kinds))
+    yield "p95", plots.p95_plot(*(series.p95_over_time(requests) for requests in kinds))
     if run.facts["lag"] and run.facts["lag"]["shares"]:
         yield "lag", plots.lag_plot(run.facts["lag"]["shares"])

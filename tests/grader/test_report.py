@@ -234,12 +234,10 @@ def test_lists_that_nobody_could_have_made_better_are_not_measured() -> None:
     assert "not measured" in text[text.index('id="card"') : text.index('id="ladder"')]
 
 
-def test_answers_without_times_are_left_out() -> None:
-    run = a_run()
-    untimed = run.requests.filter(kind="recs").with_columns(done_s=pl.lit(float("nan")))
-    assert len(series.milliseconds(untimed)) == 0
-    assert len(series.p95_over_time(untimed).x) == 0
-    assert len(series.not_slower(np.empty(0)).x) == 0
+def test_without_answers_the_curves_are_empty() -> None:
+    nothing = requests(0)
+    assert len(series.p95_over_time(nothing).x) == 0
+    assert len(series.not_slower(series.milliseconds(nothing)).x) == 0
 
 
 def test_a_profile_of_ones_own_is_among_the_points() -> None:
