@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 
 from load_tests.benchmark_children import BenchmarkError, Child, Workspace, free_port, until
 from load_tests.benchmark_run import Run
-from load_tests.http_client import Connection
+from load_tests.http_client import call, open_pools
 from recsys.contract import ItemRecord
 from recsys.launch.embedded_redis import reserve
 from recsys.settings import Settings
@@ -75,10 +75,8 @@ class System:
     async def add_items(self, records: Sequence[ItemRecord]) -> None:
         """Through the recommendations service, in one call."""
         body = {"item_ids": [r.id for r in records], "genres": [list(r.genres) for r in records]}
-        connection = await Connection.open(self.settings.recommendations_port)
-        status, answer = await connection.request("POST", "/add_items", json.dumps(body).encode())
-        await connection.close()
-        require_ok(status, answer)
+        async with open_pools(self.settings.recommendations_port) as (pool,):
+            require_ok(*await pool.send(call("POST", "/add_items", json.dumps(body).encode())))
 
     async def publish(self, topic: str, bodies: Iterator[bytes], at_once: int = 1_000) -> None:
         """To the services' queue, without the services."""
@@ -146,9 +144,8 @@ async def open_system(run: Run, **variables: str) -> AsyncIterator[System]:
 
 async def is_healthy(port: int) -> bool:
     try:
-        connection = await Connection.open(port)
-        status, _ = await connection.request("GET", "/healthcheck")
-        await connection.close()
+        async with open_pools(port) as (pool,):
+            status, _ = await pool.send(call("GET", "/healthcheck"))
     except OSError:
         return False
     return status == 200

@@ -34,10 +34,6 @@ class Connection(asyncio.Protocol):
         _, connection = await asyncio.get_running_loop().create_connection(cls, "127.0.0.1", port)
         return connection
 
-    async def request(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
-        """Status and body."""
-        return await self.send(call(method, path, body))
-
     def send(self, request: bytes) -> asyncio.Future[tuple[int, bytes]]:
         """Status and body of a request made with ``call``. ConnectionError if the server hangs up."""
         if self._transport is None or self._closed.done():

@@ -17,7 +17,7 @@ import polars as pl
 import pytest
 import redis
 
-from load_tests.http_client import Connection
+from load_tests.http_client import Connection, call
 from recsys.artifacts import Artifacts
 from recsys.settings import Settings
 from recsys.stores.connect import open_state
@@ -77,12 +77,12 @@ async def send_interactions(system: System, enough_kills: asyncio.Event) -> dict
             undo = [(pairs[0][0], "undo")] if number % 20 == 0 else []
             for told in (pairs, undo):
                 body = {"user_id": user, "item_ids": [i for i, _ in told], "actions": [a for _, a in told]}
-                status, _ = await connection.request("POST", "/interact", json.dumps(body).encode())
+                status, _ = await connection.send(call("POST", "/interact", json.dumps(body).encode()))
                 if status == 200 and told:
                     accepted[user] = accepted.get(user, []) + told
             if number % 50 == 0:
                 lists = await Connection.open(port_of(system.recommendations.url))
-                await lists.request("GET", f"/recs/{user}")
+                await lists.send(call("GET", f"/recs/{user}"))
                 await lists.close()
         await connection.close()
 
@@ -195,6 +195,6 @@ def test_every_accepted_interaction_is_logged_exactly_once(system: System, own_r
 
 async def post(url: str, path: str, body: object) -> None:
     connection = await Connection.open(port_of(url))
-    status, answer = await connection.request("POST", path, json.dumps(body).encode())
+    status, answer = await connection.send(call("POST", path, json.dumps(body).encode()))
     await connection.close()
     assert status == 200, answer
