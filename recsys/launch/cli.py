@@ -12,7 +12,7 @@ from recsys.launch.network import require_free_ports
 from recsys.launch.report import Report, open_console
 from recsys.launch.run import Options, run
 from recsys.launch.seed import read_catalogue
-from recsys.launch.services import MODULES, choose_services
+from recsys.launch.services import choose_services
 from recsys.settings import DEFAULT_DATA_DIR, ROOT, read_settings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -20,23 +20,15 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 @app.command()
 def launch(
-    data_dir: Annotated[Path, typer.Option(envvar="DATA_DIR", help="Event log, Redis files, logs.")] = DEFAULT_DATA_DIR,
-    catalogue: Annotated[
-        Path, typer.Option(help="CSV with movieId, title, genres, or a MovieLens folder; sent if there are none yet.")
-    ] = ROOT / "webapp" / "data" / "catalogue.csv",
-    only: Annotated[str, typer.Option(help=f"Start only these, comma separated: {', '.join(MODULES)}.")] = "",
-    embedded: Annotated[
-        bool, typer.Option("--embedded", help="Do not look for servers on standard ports; URLs that are set still win.")
-    ] = False,
+    data_dir: Annotated[Path, typer.Option(envvar="DATA_DIR")] = DEFAULT_DATA_DIR,
+    catalogue: Path = ROOT / "webapp" / "data" / "catalogue.csv",
+    only: str = "",
+    embedded: Annotated[bool, typer.Option("--embedded")] = False,
     collector_port: Annotated[int, typer.Option(envvar="COLLECTOR_PORT", min=1, max=65535)] = 5000,
     recommendations_port: Annotated[int, typer.Option(envvar="RECOMMENDATIONS_PORT", min=1, max=65535)] = 5001,
     webapp_port: Annotated[int, typer.Option(envvar="WEBAPP_PORT", min=1, max=65535)] = 8000,
 ) -> None:
-    """Start everything and keep it running until Ctrl-C.
-
-    Redis, broker and Qdrant: the URL in REDIS_URL, BROKER_URL or QDRANT_URL, else a server that answers on the
-    standard local port, else one that needs no installation.
-    """
+    """The options are explained by run_all.sh --help, which needs no Python."""
     report = Report(open_console())
     ports = {"collector": collector_port, "recommendations": recommendations_port, "webapp": webapp_port}
     settings = read_settings(**{f"{name}_port": port for name, port in ports.items()})
