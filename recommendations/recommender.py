@@ -77,7 +77,9 @@ class Recommender:
         served: dict[int, Answer] = {}
         while left := {n: request for n, request in enumerate(requests) if n not in served}:
             served |= await self._serve_round(left)
-        self._recover("Redis answers again")
+        if self._degraded:
+            log.warning("Redis answers again")
+        self._degraded = False
         return [served[n] for n in range(len(requests))]
 
     async def _serve_round(self, requests: Mapping[int, Request]) -> dict[int, Answer]:
@@ -152,11 +154,6 @@ class Recommender:
         self._degraded = True
         FROM_MEMORY.inc(len(requests))
         return [self._answer(known, r.user_id, self._choose(known, r.user_id, r.k, b"", Hand())) for r in requests]
-
-    def _recover(self, message: str) -> None:
-        if self._degraded:
-            log.warning(message)
-        self._degraded = False
 
     def _compact_large(self, known: Knowledge, codes: Mapping[str, bytes]) -> None:
         limit = 4 * (2 * len(known.catalogue) + COMPACT_ABOVE)
