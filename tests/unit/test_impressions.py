@@ -65,9 +65,21 @@ async def test_slates_of_several_epochs_are_not_mixed(recorder: ImpressionRecord
 
 
 async def test_they_are_published_without_being_asked(recorder: ImpressionRecorder, broker: Remembering) -> None:
+    for told in ([(7, "u")], [(7, "u"), (7, "v")]):
+        broker.tried.clear()
+        record(recorder, told[-1])
+        await asyncio.wait_for(broker.tried.wait(), 30)
+        assert broker.told == told
+
+
+async def test_who_closes_does_not_wait_for_the_next_time(broker: Remembering) -> None:
+    recorder = ImpressionRecorder(broker, flush_s=3_600)  # type: ignore[arg-type]
     record(recorder, (7, "u"))
-    await broker.tried.wait()
+    await asyncio.sleep(0)  # it begins to wait
+    await recorder.close()
+    await asyncio.sleep(0)
     assert broker.told == [(7, "u")]
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_while_the_broker_is_away_the_newest_are_kept(
