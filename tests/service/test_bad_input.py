@@ -15,7 +15,7 @@ import pytest
 from recsys.contract import MAX_REACTIONS_PER_CALL
 from recsys.limits import MAX_ID_CHARS
 from recsys.stores.redis_state import RedisState
-from tests.servers import RedisServer, Service, wait_until
+from tests.servers import RedisServer, Service
 from tests.service.rig import Rig, dumped
 
 MIB: Final = 1024 * 1024
@@ -187,32 +187,28 @@ def assert_names(field: str, answer: Any) -> None:
     assert all(error["msg"] for error in answer["detail"])
 
 
-@pytest.mark.parametrize(("body", "field"), BAD_INTERACTS)
-def test_interact_refuses(rig: Rig, body: bytes, field: str) -> None:
+def assert_refused(rig: Rig, service: Service, path: str, body: bytes, field: str) -> None:
     before = contents(rig)
-    status, answer = post(rig, rig.collector, "/interact", body)
+    status, answer = post(rig, service, path, body)
     assert status == 422
     assert_names(field, answer)
     assert contents(rig) == before
+
+
+@pytest.mark.parametrize(("body", "field"), BAD_INTERACTS)
+def test_interact_refuses(rig: Rig, body: bytes, field: str) -> None:
+    assert_refused(rig, rig.collector, "/interact", body, field)
 
 
 @pytest.mark.parametrize(("body", "field"), BAD_ADD_ITEMS)
 def test_add_items_refuses(rig: Rig, body: bytes, field: str) -> None:
-    before = contents(rig)
-    status, answer = post(rig, rig.recommendations, "/add_items", body)
-    assert status == 422
-    assert_names(field, answer)
-    assert contents(rig) == before
+    assert_refused(rig, rig.recommendations, "/add_items", body, field)
 
 
 @pytest.mark.parametrize("body", [pytest.param(body, id=name) for name, body in BAD_BODIES.items()])
 def test_what_is_no_json_object_is_refused(rig: Rig, body: bytes) -> None:
-    before = contents(rig)
-    for service, path in ((rig.collector, "/interact"), (rig.recommendations, "/add_items")):
-        status, answer = post(rig, service, path, body)
-        assert status == 422
-        assert_names("body", answer)
-    assert contents(rig) == before
+    assert_refused(rig, rig.collector, "/interact", body, "body")
+    assert_refused(rig, rig.recommendations, "/add_items", body, "body")
 
 
 @pytest.mark.parametrize(("path", "field"), BAD_PATHS)
@@ -286,28 +282,17 @@ def test_too_large_is_said_in_json(rig: Rig, name: str, path: str, valid: dict[s
 
 
 @TARGETS
-def test_a_client_that_hangs_up_halfway_changes_nothing(rig: Rig, name: str, path: str, valid: dict[str, Any]) -> None:
-    before = contents(rig)
-    hang_up_halfway(getattr(rig, name), path)
-    assert contents(rig) == before
-
-
-@TARGETS
-def test_a_client_that_hangs_up_halfway_is_no_server_error(
+def test_a_client_that_hangs_up_halfway_changes_nothing_and_is_no_server_error(
     rig: Rig, name: str, path: str, valid: dict[str, Any]
 ) -> None:
     service: Service = getattr(rig, name)
-    start = len(service.output)
-    hang_up_halfway(service, path)
-    with pytest.raises(TimeoutError):
-        wait_until(lambda: "Traceback" in service.output[start:], 2, "a traceback in the log")
-
-
-def hang_up_halfway(service: Service, path: str) -> None:
+    before, start = contents(rig), len(service.output)
     port = int(service.url.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port)) as client:
         client.sendall(f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n{{".encode())
-    assert service.health() == 200
+    assert service.health() == 200  # asked for later, so the other request is at its end
+    assert "Traceback" not in service.output[start:]
+    assert contents(rig) == before
 
 
 @pytest.mark.parametrize("head", ["content-length: -1", "content-length: many", "transfer-encoding: nonsense"])
@@ -344,13 +329,7 @@ def test_wrong_methods_and_paths(rig: Rig, name: str, method: str, path: str, st
     assert contents(rig) == before
 
 
-@pytest.mark.parametrize(
-    "origin",
-    [
-        ORIGINS[0],
-        pytest.param(ORIGINS[1]),
-    ],
-)
+@pytest.mark.parametrize("origin", ORIGINS)
 def test_each_of_several_origins_is_allowed(rig: Rig, origin: str) -> None:
     """Written as people write lists: with a space after the comma."""
     answer = rig.http.get(rig.collector.url + "/healthcheck", headers={"origin": origin})
