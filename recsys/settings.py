@@ -17,6 +17,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 DEFAULT_DATA_DIR: Final = ROOT / "data"
 # Written by run_all.sh while it runs, so that a service started by hand joins the same backends.
 BACKENDS_FILE: Final = DEFAULT_DATA_DIR / "backends.env"
+SHIPPED_CATALOGUE: Final = ROOT / "webapp" / "data" / "catalogue.csv"
 REDIS_SCHEMES: Final = ("redis", "rediss", "unix")
 RABBIT_SCHEMES: Final = ("amqp", "amqps")
 HTTP_SCHEMES: Final = ("http", "https")
@@ -41,6 +42,7 @@ class Settings(BaseSettings):
     collector_port: int = Field(5000, description="port of the event collector")
     recommendations_port: int = Field(5001, description="port of the recommendations service")
     webapp_port: int = Field(8000, description="port of the demo web app")
+    catalogue: Path = Field(SHIPPED_CATALOGUE, description="CSV or MovieLens folder that the web app's films come from")
     recommendations_workers: int = Field(1, gt=0, description="processes of the recommendations service")
 
     refresh_interval_s: float = Field(0.5, gt=0, description="seconds between two publications of artifacts")

@@ -14,7 +14,7 @@ from recsys.settings import Settings
 from tests.servers import RABBIT_PROGRAM, RabbitServer, RedisServer, redis_programs
 
 # The tests bring their own servers and settings, whatever this shell is set up to use. A Qdrant server has to be given.
-for name in {*Settings.model_fields, "catalogue"} - {"qdrant_url"}:
+for name in Settings.model_fields.keys() - {"qdrant_url"}:
     os.environ.pop(name.upper(), None)
 
 # No example has to be found within a time: a machine may stand still for a moment.

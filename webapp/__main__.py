@@ -1,14 +1,11 @@
 """``python -m webapp``"""
 
-import os
 import sys
-from pathlib import Path
 
 from recsys.catalogue_csv import CatalogueError
 from recsys.logs import configure_logs
 from recsys.settings import read_settings
 from webapp.app import create_app
-from webapp.catalogue import SHIPPED
 from webapp.server import serve
 
 
@@ -16,8 +13,7 @@ def main() -> None:
     settings = read_settings()
     configure_logs(settings, "webapp")
     try:
-        app = create_app(settings, Path(os.environ.get("CATALOGUE") or SHIPPED))
-        serve(app, settings.listen_host, settings.webapp_port)
+        serve(create_app(settings), settings.listen_host, settings.webapp_port)
     except CatalogueError as error:
         sys.exit(f"webapp: {error}")
     except OSError as error:

@@ -38,9 +38,9 @@ SECURITY_HEADERS: Final = {
 KNOWN_ERRORS: Final = frozenset({400, 403, 404, 405, 413, 500, 503})
 
 
-def create_app(settings: Settings, catalogue_path: Path) -> Flask:
+def create_app(settings: Settings) -> Flask:
     """Raises CatalogueError for a file that is no catalogue, OSError if the data folder cannot be used."""
-    catalogue = read_catalogue(catalogue_path)
+    catalogue = read_catalogue(settings.catalogue)
     app = Flask(__name__, root_path=str(Path(__file__).resolve().parent))
     app.config.update(
         SECRET_KEY=load_secret(settings.data_dir / "webapp-secret"),
@@ -59,7 +59,7 @@ def create_app(settings: Settings, catalogue_path: Path) -> Flask:
     app.after_request(_secure)
     app.register_error_handler(HTTPException, _show_error)
     app.register_error_handler(ServiceDown, _show_service_down)
-    log.info("catalogue read", films=len(catalogue.films), path=str(catalogue_path))
+    log.info("catalogue read", films=len(catalogue.films), path=str(settings.catalogue))
     return app
 
 

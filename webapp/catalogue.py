@@ -20,7 +20,6 @@ from recsys.catalogue_csv import Item, Table, catalogue_file, read_items, read_t
 log = structlog.get_logger()
 T = TypeVar("T")
 
-SHIPPED: Final = Path(__file__).resolve().parent / "data" / "catalogue.csv"
 OPTIONAL: Final = ("type", "description", "title_ru", "description_ru")
 LINKS: Final = "links.csv"  # of a folder of MovieLens
 LINK_COLUMNS: Final = ("movieId", "imdbId")

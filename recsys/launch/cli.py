@@ -13,7 +13,7 @@ from recsys.launch.report import Report, open_console
 from recsys.launch.run import Options, run
 from recsys.launch.seed import read_catalogue
 from recsys.launch.services import choose_services
-from recsys.settings import DEFAULT_DATA_DIR, ROOT, read_settings
+from recsys.settings import DEFAULT_DATA_DIR, SHIPPED_CATALOGUE, read_settings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -21,7 +21,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 @app.command()
 def launch(
     data_dir: Annotated[Path, typer.Option(envvar="DATA_DIR")] = DEFAULT_DATA_DIR,
-    catalogue: Path = ROOT / "webapp" / "data" / "catalogue.csv",
+    catalogue: Path = SHIPPED_CATALOGUE,
     only: str = "",
     embedded: Annotated[bool, typer.Option("--embedded")] = False,
     collector_port: Annotated[int, typer.Option(envvar="COLLECTOR_PORT", min=1, max=65535)] = 5000,

@@ -7,9 +7,10 @@ from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
 
-from webapp.catalogue import SHIPPED, read_catalogue
+from recsys.settings import SHIPPED_CATALOGUE
+from webapp.catalogue import read_catalogue
 
-FILMS = read_catalogue(SHIPPED).films
+FILMS = read_catalogue(SHIPPED_CATALOGUE).films
 PHONE: dict[str, Any] = {
     "viewport": {"width": 360, "height": 740},
     "has_touch": True,

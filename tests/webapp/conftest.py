@@ -10,17 +10,17 @@ from pathlib import Path
 import httpx
 import pytest
 
-from recsys.settings import Settings
+from recsys.settings import SHIPPED_CATALOGUE, Settings
 from tests.servers import RedisServer, System, free_port
 from tests.webapp.visitor import Visitor
 from webapp.app import create_app
-from webapp.catalogue import SHIPPED, read_catalogue
+from webapp.catalogue import read_catalogue
 from webapp.parts import EXTENSION
 
 
 @contextmanager
-def visited(settings: Settings, catalogue: Path = SHIPPED) -> Iterator[Visitor]:
-    app = create_app(settings, catalogue)
+def visited(settings: Settings) -> Iterator[Visitor]:
+    app = create_app(settings)
     yield Visitor(app)
     app.extensions[EXTENSION].close()
 
@@ -36,12 +36,12 @@ def system(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def add_catalogue(system: System) -> None:
-    films = read_catalogue(SHIPPED).films.values()
+    films = read_catalogue(SHIPPED_CATALOGUE).films.values()
     body = {"item_ids": [film.id for film in films], "genres": [film.genres for film in films]}
     httpx.post(f"{system.recommendations.url}/add_items", json=body, timeout=30).raise_for_status()
 
 
-def settings_of(system: System, data_dir: Path, **changed: int) -> Settings:
+def settings_of(system: System, data_dir: Path, **changed: int | Path) -> Settings:
     ports = {name: int(system.env[name.upper()]) for name in ("collector_port", "recommendations_port")}
     return Settings(_env_file=None, listen_host="127.0.0.1", data_dir=data_dir, **(ports | changed))  # type: ignore[arg-type]
 

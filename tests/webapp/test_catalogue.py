@@ -8,10 +8,10 @@ import pytest
 import structlog
 
 from recsys.catalogue_csv import CatalogueError
-from recsys.settings import Settings
+from recsys.settings import SHIPPED_CATALOGUE, Settings
 from tests.servers import free_port
 from tests.webapp.conftest import visited
-from webapp.catalogue import SHIPPED, Film, read_catalogue, split_title
+from webapp.catalogue import Film, read_catalogue, split_title
 
 
 class TestCatalogue:
@@ -21,7 +21,7 @@ class TestCatalogue:
         return list(read_catalogue(path).films.values())
 
     def test_shipped(self) -> None:
-        films = read_catalogue(SHIPPED).films
+        films = read_catalogue(SHIPPED_CATALOGUE).films
         assert len(films) == 500
         assert all(film.year and film.genres and film.description for film in films.values())
 
@@ -54,7 +54,8 @@ class TestCatalogue:
         films = read_catalogue(tmp_path).films
         assert [film.imdb for film in films.values()] == ["0114709", "", ""]
         assert read_catalogue(tmp_path / "movies.csv").films == films
-        with visited(Settings(_env_file=None, data_dir=tmp_path, collector_port=free_port()), tmp_path) as visitor:  # type: ignore[call-arg]
+        settings = Settings(_env_file=None, data_dir=tmp_path, catalogue=tmp_path, collector_port=free_port())  # type: ignore[call-arg]
+        with visited(settings) as visitor:
             assert (
                 'href="https://www.imdb.com/title/tt0114709/" rel="noopener noreferrer"' in visitor.get("/item/1").text
             )
@@ -77,6 +78,6 @@ class TestCatalogue:
         assert split_title(text) == (title, year)
 
     def test_search_ignores_case_accents_and_signs(self) -> None:
-        catalogue = read_catalogue(SHIPPED)
+        catalogue = read_catalogue(SHIPPED_CATALOGUE)
         assert "Le Samouraï" in [film.title for film in catalogue.search("LE samourai!", 5)]
         assert "Singin' in the Rain" in [film.title for film in catalogue.search("singin’ rain", 5)]  # noqa: RUF001

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from recsys.settings import SHIPPED_CATALOGUE
 from tests.servers import ROOT, System
 from tests.webapp.conftest import settings_of, visited
 from tests.webapp.test_pages import PAGES
 from tests.webapp.visitor import JSON, Visitor
-from webapp.catalogue import SHIPPED, read_catalogue
+from webapp.catalogue import read_catalogue
 from webapp.english import ENGLISH
 from webapp.russian import RUSSIAN, RUSSIAN_GENRES
 
@@ -49,7 +50,7 @@ def test_a_translation_is_one_and_names_the_same_values(key: str) -> None:
 
 
 def test_every_genre_of_the_catalogue_has_a_name() -> None:
-    assert set(read_catalogue(SHIPPED).genres) <= RUSSIAN_GENRES.keys()
+    assert set(read_catalogue(SHIPPED_CATALOGUE).genres) <= RUSSIAN_GENRES.keys()
 
 
 def test_every_text_that_is_asked_for_exists() -> None:
@@ -118,7 +119,7 @@ def test_a_catalogue_may_bring_russian_titles(system: System, tmp_path: Path) ->
     path = tmp_path / "own.csv"
     row = "2,Solaris (1972),Drama,A planet.,Солярис (1972),Планета.\n"
     path.write_text(f"movieId,title,genres,description,title_ru,description_ru\n{row}", encoding="utf-8")
-    with visited(settings_of(system, tmp_path), path) as visitor:
+    with visited(settings_of(system, tmp_path, catalogue=path)) as visitor:
         assert "<h1>Солярис</h1>" in visitor.get("/item/2", headers=RU).text
         assert "Планета." in visitor.get("/search?q=солярис", headers=RU).text
         assert "<h1>Solaris</h1>" in visitor.get("/item/2").text

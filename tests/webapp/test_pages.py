@@ -8,10 +8,11 @@ from xml.etree import ElementTree
 
 import pytest
 
+from recsys.settings import SHIPPED_CATALOGUE
 from tests.servers import System, wait_until
 from tests.webapp.conftest import settings_of, visited
 from tests.webapp.visitor import Visitor, items_in, reasons_in
-from webapp.catalogue import SHIPPED, read_catalogue
+from webapp.catalogue import read_catalogue
 from webapp.texts import counted, text
 
 PAGES = ("/", "/cards", "/top", "/top?genre=Horror", "/item/2", "/search?q=night", "/reactions", "/status")
@@ -41,7 +42,7 @@ class TestForYou:
 
 class TestTop:
     def test_of_a_genre(self, visitor: Visitor) -> None:
-        films = read_catalogue(SHIPPED).films
+        films = read_catalogue(SHIPPED_CATALOGUE).films
         wait_until(lambda: bool(items_in(visitor.get("/top?genre=Horror").text)), 20, "lists are published")
         found = items_in(visitor.get("/top?genre=Horror").text)
         assert len(found) == 20
@@ -134,7 +135,7 @@ def test_a_catalogue_of_others_is_escaped_and_may_lack_items(system: System, tmp
     """Titles with markup; and items that the services know, but not this catalogue."""
     path = tmp_path / "own.csv"
     path.write_text(f'movieId,title,genres\n2,"{HOSTILE} & ""q"" (1999)",Horror|<b>x</b>\n', encoding="utf-8")
-    with visited(settings_of(system, tmp_path), path) as visitor:
+    with visited(settings_of(system, tmp_path, catalogue=path)) as visitor:
         for page in (visitor.get("/item/2").text, visitor.get("/search?q=script").text):
             assert HOSTILE not in page
             assert "<b>x" not in page
@@ -146,13 +147,13 @@ def test_a_catalogue_of_others_is_escaped_and_may_lack_items(system: System, tmp
 
 class TestPosters:
     def test_every_film_has_one_that_is_well_formed(self, visitor: Visitor) -> None:
-        for film in read_catalogue(SHIPPED).films.values():
+        for film in read_catalogue(SHIPPED_CATALOGUE).films.values():
             answer = visitor.get(f"/poster/{film.id}.svg?v={film.version}")
             assert ElementTree.fromstring(answer.text).tag == "{http://www.w3.org/2000/svg}svg"
             assert len(answer.data) < 25_000
 
     def test_may_be_kept(self, visitor: Visitor) -> None:
-        film = read_catalogue(SHIPPED).films["2"]
+        film = read_catalogue(SHIPPED_CATALOGUE).films["2"]
         answer = visitor.get(f"/poster/2.svg?v={film.version}")
         assert "max-age=2592000" in answer.headers["Cache-Control"]
         assert visitor.get("/poster/2.svg", headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304

@@ -11,13 +11,14 @@ import httpx
 import pytest
 
 from recsys.limits import MAX_ID_CHARS
+from recsys.settings import SHIPPED_CATALOGUE
 from tests.servers import RedisServer, System, free_port, wait_until
 from tests.webapp.conftest import add_catalogue, settings_of, visited
 from tests.webapp.visitor import JSON, Visitor, items_in, reasons_in
-from webapp.catalogue import SHIPPED, read_catalogue
+from webapp.catalogue import read_catalogue
 from webapp.texts import text
 
-FILMS = read_catalogue(SHIPPED).films
+FILMS = read_catalogue(SHIPPED_CATALOGUE).films
 PAIRS = 4
 HORROR = [film.id for film in FILMS.values() if film.genres == ("Horror",)]
 

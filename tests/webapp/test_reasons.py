@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from webapp.catalogue import SHIPPED, Film, read_catalogue
+from recsys.settings import SHIPPED_CATALOGUE
+from webapp.catalogue import Film, read_catalogue
 from webapp.gauges import Lags, Rate
 from webapp.reasons import Taste, reason_for
 
 
 class TestReasons:
-    CATALOGUE = read_catalogue(SHIPPED)
+    CATALOGUE = read_catalogue(SHIPPED_CATALOGUE)
     HORROR = next(film for film in CATALOGUE.films.values() if film.genres == ("Horror",))
     DRAMA = next(film for film in CATALOGUE.films.values() if film.genres == ("Drama",))
     BOTH = next(film for film in CATALOGUE.films.values() if {"Drama", "Horror"} <= set(film.genres))
