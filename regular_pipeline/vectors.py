@@ -87,14 +87,12 @@ class VectorMirror:
             self._loadings_done = self._clock()
 
     async def _upsert(self, work: EpochWork, positions: Sequence[int]) -> bool:
-        """Store these items as they are now. False: they need more dimensions, so everything has to be stored again."""
+        """Store these items as they are now. False: they need other dimensions, so everything has to be stored anew."""
         vectors = content_vectors(work.catalogue.genres()[positions])
         if vectors.shape[1] != work.vector_dimensions:
-            work.vector_dimensions = vectors.shape[1]
-            if work.vectors_done:
-                work.vectors_done = 0
-                self._stored = self._stored[:0]
-                return False
+            work.vector_dimensions, work.vectors_done = vectors.shape[1], 0
+            self._stored = self._stored[:0]
+            return False
         loadings = self._taste.resized(len(work.catalogue)).loadings
         unit = unit_rows(loadings[positions])
         ids = work.catalogue.ids

@@ -180,12 +180,15 @@ async def test_a_changed_item_keeps_its_collaborative_vector(bench: Bench) -> No
 
 
 async def test_more_genres_than_dimensions_store_everything_again(bench: Bench) -> None:
-    bench.learn(planted())
+    """Also what nobody has told anything about."""
+    loadings = planted()
+    loadings[4] = 0
+    bench.learn(loadings)
     await bench.run()
     bench.work.catalogue.extend([ItemRecord(id="i0", genres=tuple(f"genre {n}" for n in range(30)))])
     await bench.run()
     assert bench.store.dimensions == {CONTENT: 32, COLLABORATIVE: DEFAULT.factors}
-    assert bench.store.collaborative().tolist() == [turned(0)] * 5
+    assert bench.store.collaborative().tolist() == [turned(0)] * 4 + [[0] * DEFAULT.factors]
 
 
 async def test_another_number_of_factors_stores_everything_again(bench: Bench) -> None:
