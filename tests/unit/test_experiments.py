@@ -314,11 +314,15 @@ def test_a_stopped_study_leaves_no_process_and_no_traceback(stop: str, tmp_path:
             players[:] = [child for child in found if "spawn_main" in " ".join(child.cmdline())]
             return bool(players)
 
-        wait_until(plays, 60, "the first player is about to start")
-        if stop == "Ctrl-C":
-            os.killpg(study.pid, signal.SIGINT)
-        else:
-            study.send_signal(signal.SIGTERM)
-        assert study.wait(60) == 130
+        try:
+            wait_until(plays, 60, "the first player is about to start")
+            if stop == "Ctrl-C":
+                os.killpg(study.pid, signal.SIGINT)
+            else:
+                study.send_signal(signal.SIGTERM)
+            assert study.wait(60) == 130
+        except BaseException:
+            os.killpg(study.pid, signal.SIGKILL)  # the end of the block waits for it
+            raise
     assert not psutil.wait_procs(players, timeout=10)[1]
     assert "Traceback" not in errors.read_text()
