@@ -38,7 +38,7 @@ def doctor(
     Exit code 0: every check passed (warnings allowed); 1: a check failed; 2: could not begin.
     """
     console = Console()
-    checks = chosen(only or [])
+    address, checks = Address(recs_url, interact_url), chosen(only or [])
     if json_file is not None and (json_file.is_dir() or not json_file.parent.is_dir()):
         raise GraderError(f"--json {json_file} cannot be written: name a file in a folder that exists.")
     console.print(f"Erasing the state of {recs_url}: each check calls /cleanup and adds its own items.", style="yellow")
@@ -49,7 +49,7 @@ def doctor(
             progress.update(bar, advance=1, description=check.name)
 
         limits = Limits(timeout_s=timeout, patience_s=patience)
-        report = asyncio.run(examine(recs_url, interact_url, only=only or (), limits=limits, starting=starting))
+        report = asyncio.run(examine(address, only=only or (), limits=limits, starting=starting))
     show(report, console)
     if json_file is not None:
         json_file.write_text(json.dumps(report.as_json(), indent=2) + "\n")

@@ -13,7 +13,7 @@ from grader.doctor.outcome import Check, CheckFailed, Outcome, Verdict
 from grader.doctor.probe import Call, Probe
 from grader.doctor.service import Limits, Service
 from grader.errors import GraderError
-from grader.service import encodable, is_url
+from grader.service import Address, encodable
 
 CHECKS: tuple[Check, ...] = (
     *checks_basics.CHECKS,
@@ -49,8 +49,7 @@ def chosen(names: Collection[str]) -> tuple[Check, ...]:
 
 
 async def examine(
-    recs_url: str,
-    interact_url: str,
+    address: Address,
     *,
     only: Collection[str] = (),
     limits: Limits | None = None,
@@ -58,16 +57,16 @@ async def examine(
 ) -> Report:
     """Run the checks, which ERASES the state of the service again and again.
 
-    ``starting`` is told of each check before it runs. GraderError: a check of that name does not exist, or a URL does
-    not answer like such a service, so that there is nothing to examine.
+    ``starting`` is told of each check before it runs. GraderError: a check of that name does not exist, or the address
+    does not answer like such a service, so that there is nothing to examine.
     """
     checks, limits = chosen(only), limits or Limits()
     began = time.perf_counter()
     outcomes: list[Outcome] = []
     async with Probe(limits.timeout_s) as probe:
-        for option, url in (("--recs-url", recs_url), ("--interact-url", interact_url)):
-            await _must_answer(probe, option, url)
-        service = Service(probe, recs_url, interact_url, limits)
+        await _must_answer(probe, "--recs-url", address.recs_url)
+        await _must_answer(probe, "--interact-url", address.interact_url)
+        service = Service(probe, address, limits)
         gone = ""
         for check in checks:
             starting(check)
@@ -77,7 +76,7 @@ async def examine(
             outcomes.append(await _outcome(check, service))
             if outcomes[-1].verdict is Verdict.FAILED and await _is_gone(service):
                 gone = f"no longer answers since {check.name}"
-    return Report(recs_url, interact_url, tuple(outcomes), time.perf_counter() - began)
+    return Report(address.recs_url, address.interact_url, tuple(outcomes), time.perf_counter() - began)
 
 
 async def _outcome(check: Check, service: Service) -> Outcome:
@@ -101,9 +100,7 @@ async def _is_gone(service: Service) -> bool:
 
 
 async def _must_answer(probe: Probe, option: str, url: str) -> None:
-    if not is_url(url):
-        raise GraderError(f"{option} {url!r} is no URL: write it like http://localhost:5001.")
-    call = await probe.call("GET", f"{url.rstrip('/')}/healthcheck")
+    call = await probe.call("GET", f"{url}/healthcheck")
     if not call.status:
         raise GraderError(f"{call.url}: {call.failure}; start the service, or correct {option}.")
     if call.status < 500 and call.content.lstrip()[:5].lower() in (b"<!doc", b"<html"):

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from grader.doctor.outcome import CheckFailed
 from grader.doctor.probe import Call, Probe
+from grader.service import Address
 
 K = 10  # length of a list where ?k= is absent
 AT_ONCE = 20  # concurrent calls of checks that only want to be quick
@@ -39,9 +40,9 @@ class Limits:
 class Service:
     """A recommender under test. Calls that the contract wants to succeed raise CheckFailed where they do not."""
 
-    def __init__(self, probe: Probe, recs_url: str, interact_url: str, limits: Limits) -> None:
+    def __init__(self, probe: Probe, address: Address, limits: Limits) -> None:
         self.probe, self.limits = probe, limits
-        self.recs_url, self.interact_url = recs_url.rstrip("/"), interact_url.rstrip("/")
+        self.recs_url, self.interact_url = address.recs_url, address.interact_url
         self.rng = random.Random()
 
     def items(self, n: int) -> list[str]:

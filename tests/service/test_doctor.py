@@ -9,6 +9,7 @@ import pytest
 
 from grader.doctor.run import examine
 from grader.doctor.service import Limits
+from grader.service import Address
 from tests.servers import RabbitServer, RedisServer
 from tests.service.rig import Rig, delete_queue
 
@@ -27,7 +28,7 @@ def rig(request: pytest.FixtureRequest, folder: Path, redis_server: RedisServer)
 
 
 async def test_the_doctor_finds_nothing_wrong(rig: Rig) -> None:
-    report = await examine(rig.recommendations.url, rig.collector.url, limits=PATIENT)
+    report = await examine(Address(rig.recommendations.url, rig.collector.url), limits=PATIENT)
     assert [
         (outcome.name, outcome.verdict, outcome.seen) for outcome in report.outcomes if outcome.verdict != "ok"
     ] == []

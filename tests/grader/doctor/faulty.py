@@ -6,11 +6,11 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
+from grader.service import Address
 from tests.grader.doctor.reference import Fault, Reference, Refused, must
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -19,14 +19,8 @@ SLOW_S = 0.1  # long enough for the requests of fifty users to meet
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-@dataclass(frozen=True)
-class Running:
-    recs_url: str
-    interact_url: str
-
-
 @asynccontextmanager
-async def running(*faults: Fault, apply_s: float = 0.005) -> AsyncIterator[Running]:
+async def running(*faults: Fault, apply_s: float = 0.005) -> AsyncIterator[Address]:
     """In the running event loop."""
     runner = web.AppRunner(Faulty(Reference(*faults, apply_s=apply_s)).app(), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
@@ -35,7 +29,7 @@ async def running(*faults: Fault, apply_s: float = 0.005) -> AsyncIterator[Runni
         await site.start()
     ports = [address[1] for address in runner.addresses]
     try:
-        yield Running(*(f"http://127.0.0.1:{port}" for port in ports))
+        yield Address(*(f"http://127.0.0.1:{port}" for port in ports))
     finally:
         await runner.cleanup()
 

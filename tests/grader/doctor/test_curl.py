@@ -98,7 +98,7 @@ async def test_pasted_lines_reproduce_the_failure() -> None:
         pytest.skip("curl is not installed")
     async with running(Fault.BAD_JSON_500) as urls:
         limits = Limits(timeout_s=5, patience_s=0.5)
-        report = await examine(urls.recs_url, urls.interact_url, only=["bad-interact"], limits=limits)
+        report = await examine(urls, only=["bad-interact"], limits=limits)
         assert "500" in await pasted(report.failed[0].curl)
 
 

@@ -68,7 +68,7 @@ NO_BEGINNING = {Fault.HEALTH_HANGS, Fault.WEB_PAGE}  # see test_command
 
 async def report_on(*faults: Fault, only: tuple[str, ...] = ()) -> Report:
     async with running(*faults) as urls:
-        return await examine(urls.recs_url, urls.interact_url, only=only, limits=QUICK)
+        return await examine(urls, only=only, limits=QUICK)
 
 
 def test_every_fault_is_looked_for_here() -> None:
@@ -126,12 +126,12 @@ async def test_checks_after_the_death_of_the_service_are_skipped() -> None:
 async def test_reactions_may_take_a_moment() -> None:
     async with running(apply_s=QUICK.patience_s / 4) as urls:
         only = ("dislikes-hold", "reactions-change-lists")
-        report = await examine(urls.recs_url, urls.interact_url, only=only, limits=QUICK)
+        report = await examine(urls, only=only, limits=QUICK)
     assert [outcome.verdict for outcome in report.outcomes] == [Verdict.OK, Verdict.OK]
 
 
 async def test_every_user_comes_once_however_short_the_load() -> None:
     """A machine that stalls may have no time left when the first user comes."""
     async with running() as urls:
-        report = await examine(urls.recs_url, urls.interact_url, only=("load",), limits=replace(QUICK, load_s=0))
+        report = await examine(urls, only=("load",), limits=replace(QUICK, load_s=0))
     assert [outcome.verdict for outcome in report.outcomes] == [Verdict.OK]
