@@ -24,7 +24,7 @@ from recsys.stores.connect import log_folder, open_broker, open_state
 from recsys.stores.event_log import EventLog
 from recsys.stores.redis_state import RedisState
 from recsys.user_state import UserState
-from tests.servers import Child, System, wait_until
+from tests.servers import Child, Service, System, wait_until
 
 T = TypeVar("T")
 
@@ -108,6 +108,13 @@ class Rig(System):
         answer = self.http.request(method, self.recommendations.url + "/cleanup")
         assert answer.status_code == 200, answer.text
         return ended
+
+    def metric(self, service: Service, name: str) -> float:
+        """Over all labels."""
+        answer = self.http.get(service.url + "/metrics")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/plain")
+        return sum(float(line.split()[-1]) for line in answer.text.splitlines() if line.startswith(name))
 
     def catalogue(self) -> dict[str, Any]:
         return dict(self.get("/catalogue").json())

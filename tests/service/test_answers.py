@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from typing import Any, Final
 
@@ -172,19 +171,12 @@ def test_the_documentation_is_made_without_a_warning(rig: Rig) -> None:
     assert "Warning" not in rig.recommendations.output
 
 
-def metric(rig: Rig, service: Service, name: str) -> float:
-    answer = rig.http.get(service.url + "/metrics")
-    assert answer.status_code == 200
-    assert answer.headers["content-type"].startswith("text/plain")
-    return math.fsum(float(line.split()[-1]) for line in answer.text.splitlines() if line.startswith(name))
-
-
 def test_metrics_count(rig: Rig) -> None:
-    before = metric(rig, rig.collector, "reactions_accepted_total")
+    before = rig.metric(rig.collector, "reactions_accepted_total")
     rig.react("u", likes=["a", "b"], dislikes=["c"])
-    assert metric(rig, rig.collector, "reactions_accepted_total") == before + 3
-    assert metric(rig, rig.recommendations, "lists_from_memory_total") == 0
-    assert metric(rig, rig.recommendations, "impressions_lost_total") == 0
+    assert rig.metric(rig.collector, "reactions_accepted_total") == before + 3
+    assert rig.metric(rig.recommendations, "lists_from_memory_total") == 0
+    assert rig.metric(rig.recommendations, "impressions_lost_total") == 0
 
 
 def test_every_list_comes_back_as_impressions(rig: Rig) -> None:

@@ -25,6 +25,7 @@ CATALOGUE: Final = ids("item", 60)
 IMPATIENT: Final = {"REDIS_TIMEOUT_S": "1", "PUBLISH_TIMEOUT_S": "1"}
 # A state that a stalled disk keeps waiting is not away: lists stay personal.
 PATIENT_WITH_STATE: Final = IMPATIENT | {"REDIS_TIMEOUT_S": "10"}
+METRICS: Final = ("lists_from_memory_total", "store_failures_total")
 FROM_MEMORY_S: Final = 6.0  # what /recs may take: the batch before, this one, and some seconds for the machine
 REFUSED_S: Final = 8.0  # what /interact may take: its patience, one last attempt, and some seconds for the machine
 BACK_S: Final = 40.0
@@ -147,6 +148,7 @@ def test_lists_come_from_memory_while_the_state_is_away(stand: Stand, away: Away
     rig = stand.rig
     user = f"{away.__name__}-user"
     counted = rig.counters()
+    from_memory, failures = (rig.metric(rig.recommendations, name) for name in METRICS)
     first = rig.recs(user)
     disliked = [item for item in CATALOGUE if item not in first][:5]
     rig.react(user, dislikes=disliked)
@@ -161,6 +163,7 @@ def test_lists_come_from_memory_while_the_state_is_away(stand: Stand, away: Away
                 took_s, answer = timed(lambda n=n: rig.get(f"/recs/{away.__name__}-stranger-{n}"))
                 require_a_list_of_known_items(answer)
                 assert took_s < FROM_MEMORY_S
+            assert rig.metric(rig.recommendations, METRICS[0]) == from_memory + 3
             assert "serving from memory" in rig.recommendations.output[log_start:]
             assert rig.recommendations.health() == 200
             assert health(rig).startswith("degraded")
@@ -173,6 +176,7 @@ def test_lists_come_from_memory_while_the_state_is_away(stand: Stand, away: Away
             refused = rig.http.post(rig.recommendations.url + "/add_items", json={"item_ids": [CATALOGUE[0]]})
             assert refused.status_code == 503
             assert int(refused.headers["retry-after"]) > 0
+            assert rig.metric(rig.recommendations, METRICS[1]) == failures + 1
             if away is killed:  # a frozen server would do it when it thaws
                 assert rig.http.post(rig.recommendations.url + "/cleanup").status_code == 503
         wait_until(lambda: health(rig) == "ok", BACK_S, "the service is healthy again")

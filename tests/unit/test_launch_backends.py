@@ -11,7 +11,15 @@ from dotenv import dotenv_values
 from rich.console import Console
 
 from recsys.catalogue_csv import Skipped
-from recsys.launch.backends import Finding, Kind, choose_backends, needs_private_redis, redis_finding, url_finding
+from recsys.launch.backends import (
+    STANDARD_URLS,
+    Finding,
+    Kind,
+    choose_backends,
+    needs_private_redis,
+    redis_finding,
+    url_finding,
+)
 from recsys.launch.backends_file import published
 from recsys.launch.errors import LaunchError
 from recsys.launch.report import Report, overview
@@ -81,6 +89,7 @@ class TestChoiceOfBackends:
         ],
     )
     def test_malformed_urls(self, kind: Kind, url: str, problem: str) -> None:
+        assert url_finding(kind, STANDARD_URLS[kind]) is None
         found = url_finding(kind, url)
         assert found is not None
         with pytest.raises(LaunchError, match=problem):

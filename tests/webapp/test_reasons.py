@@ -6,7 +6,7 @@ import pytest
 
 from recsys.settings import SHIPPED_CATALOGUE
 from webapp.catalogue import Film, read_catalogue
-from webapp.gauges import Lags, Rate
+from webapp.gauges import WAITING_KEPT, Lags, Rate
 from webapp.reasons import Taste, reason_for
 
 
@@ -65,6 +65,15 @@ class TestGauges:
     def test_rate_begins_anew_with_the_counter(self) -> None:
         rate = Rate()
         assert [rate.of(count, now) for count, now in ((900, 0.0), (10, 5.0), (30, 6.0))] == [None, None, 20.0]
+
+    def test_lag_of_whoever_waits_longest_is_forgotten(self) -> None:
+        lags = Lags()
+        for number in range(WAITING_KEPT + 1):
+            lags.reacted(str(number), 0)
+        lags.listed("0", 1)
+        assert lags.summary() is None
+        lags.listed("1", 1)
+        assert lags.summary() is not None
 
     def test_lag_is_from_the_first_reaction_to_the_next_list(self) -> None:
         lags = Lags()
