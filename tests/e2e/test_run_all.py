@@ -18,9 +18,11 @@ from tests.e2e.launcher import DEADLINE_S, PROGRAMS, STOPPED_WITHIN_S, Launcher,
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
     launcher = Launcher(tmp_path_factory.mktemp("run") / "data")
-    launcher.wait_until_ready()
-    yield launcher
-    launcher.end()
+    try:
+        launcher.wait_until_ready()
+        yield launcher
+    finally:
+        launcher.end()
 
 
 @pytest.fixture
