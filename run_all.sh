@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
+if [ -z "${BASH_VERSION:-}" ]; then exec bash "$0" "$@"; fi # sh run_all.sh
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+root=$(dirname "$(readlink -f -- "${BASH_SOURCE[0]}")")
 
 show_help() {
     cat <<'HELP'

@@ -2,9 +2,10 @@
 # Installs what the tests need and runs everything that CI runs: style, types, tests against real servers.
 #   ./run_tests.sh               all of it
 #   ./run_tests.sh tests/unit    arguments go to pytest
+if [ -z "${BASH_VERSION:-}" ]; then exec bash "$0" "$@"; fi # sh run_tests.sh
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+root=$(dirname "$(readlink -f -- "${BASH_SOURCE[0]}")")
 cd "$root"
 
 # On Debian as root (as in CI) the real servers and a browser are installed; elsewhere tests of a missing one are
@@ -38,7 +39,8 @@ prepare_environment requirements-dev.txt
 
 export PATH="$environment/bin:$PATH"
 
-ruff check .
-ruff format --check .
-mypy
+# As modules: the programs in bin do not survive that the folder is moved.
+python -m ruff check .
+python -m ruff format --check .
+python -m mypy
 python -m pytest "$@"
