@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -38,7 +39,7 @@ class Settings(BaseSettings):
         "recsys", description="first part of every Redis key and Qdrant collection", pattern=r"^\w+$"
     )
 
-    listen_host: str = Field("0.0.0.0", description="address the services listen on")
+    listen_host: str = Field("0.0.0.0", min_length=1, description="address the services listen on")
     collector_port: int = Field(5000, description="port of the event collector")
     recommendations_port: int = Field(5001, description="port of the recommendations service")
     webapp_port: int = Field(8000, description="port of the demo web app")
@@ -80,8 +81,9 @@ class Settings(BaseSettings):
 
     @property
     def local_host(self) -> str:
-        """Where processes on this machine reach the services."""
-        return "127.0.0.1" if self.listen_host in ("", "0.0.0.0", "::") else self.listen_host
+        """Where processes on this machine reach the services, as URLs write it."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.listen_host, self.listen_host)
+        return f"[{host}]" if ":" in host else host
 
     @property
     def ranking(self) -> Ranking:
@@ -92,7 +94,8 @@ class Settings(BaseSettings):
 def read_settings(**given: Any) -> Settings:
     """From the environment, but for those given. Ends the process with a line for each setting that is wrong."""
     try:
-        return Settings(**given)
+        # The file of a launcher that another account runs cannot be read.
+        return Settings(_env_file=BACKENDS_FILE if os.access(BACKENDS_FILE, os.R_OK) else None, **given)
     except ValidationError as error:
         sys.exit("\n".join(map(_said, error.errors())))
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from recsys.launch.data_folder import require_usable
 from recsys.launch.errors import LaunchError
 from recsys.launch.network import require_free_ports
 from recsys.launch.report import Report, open_console
@@ -37,10 +38,7 @@ def launch(
         items = read_catalogue(catalogue)
         report.warn_rows(items.path, items.skipped)
         require_free_ports(services, settings.listen_host)
-        data_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        report.fail(f"{data_dir} cannot be used: {error.strerror}.")
-        raise typer.Exit(1) from error
+        require_usable(data_dir)
     except LaunchError as error:
         report.fail(str(error))
         raise typer.Exit(error.exit_code) from error

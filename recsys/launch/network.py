@@ -22,15 +22,15 @@ def require_free_ports(services: Iterable[Service], bind_host: str) -> None:
 def _obstacle(host: str, port: int) -> str:
     """Why nobody can listen there; empty if one can."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # As the servers do it: connections of an earlier run that are still closing do not count.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            # As the servers do it: connections of an earlier run that are still closing do not count.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                return f"is in use by {port_owner(port)}"
-            return f"cannot be used on {host}: {error.strerror}"
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return f"is in use by {port_owner(port)}"
+        return f"cannot be used on {host}: {error.strerror}"
     return ""
 
 

@@ -70,6 +70,14 @@ def is_bound(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
 class Launcher:
     """One ``run_all.sh`` with ports of its own, in a process group of its own like the foreground job of a terminal."""
 

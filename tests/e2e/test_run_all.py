@@ -12,7 +12,18 @@ from pathlib import Path
 import pytest
 
 from recsys.settings import ROOT
-from tests.e2e.launcher import DEADLINE_S, PROGRAMS, STOPPED_WITHIN_S, Launcher, eventually, get, is_well, published_for
+from tests.e2e.launcher import (
+    DEADLINE_S,
+    PROGRAMS,
+    STOPPED_WITHIN_S,
+    Launcher,
+    eventually,
+    fetch,
+    get,
+    has_ipv6,
+    is_well,
+    published_for,
+)
 
 
 @pytest.fixture(scope="module")
@@ -178,4 +189,24 @@ def test_a_wrong_setting_is_told_before_anything_starts(
     assert launcher.process.wait(DEADLINE_S) == 1
     assert "RANKING_PROFILE='clever': there is no profile 'clever': choose from balanced, " in launcher.output()
     assert "started" not in launcher.output()
+    assert "Traceback" not in launcher.output()
+
+
+@pytest.mark.parametrize("host", ["::1", "::"])
+def test_listening_on_ipv6(launch: Callable[..., Launcher], monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    if not has_ipv6():
+        pytest.skip("no IPv6 here")
+    monkeypatch.setenv("LISTEN_HOST", host)
+    launcher = launch()
+    launcher.wait_until_ready()
+    with fetch(f"http://[::1]:{launcher.ports[2]}/", timeout=20) as page:
+        assert b"/poster/" in page.read(), "the web app reaches the services"
+
+
+def test_data_that_another_start_cannot_use(launch: Callable[..., Launcher], tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "redis").touch()
+    launcher = launch()
+    assert launcher.process.wait(DEADLINE_S) == 2
+    assert launcher.output().startswith(f"{tmp_path}/data/redis is not a folder: ")
     assert "Traceback" not in launcher.output()

@@ -82,13 +82,35 @@ def test_an_empty_variable_is_stronger_than_the_file(monkeypatch: pytest.MonkeyP
     assert Settings(_env_file=file).qdrant_url == ""
 
 
+def test_a_file_of_another_account_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "backends.env"
+    file.write_text("REDIS_URL=redis://somewhere\n")
+    monkeypatch.setattr("recsys.settings.BACKENDS_FILE", file)
+    assert read_settings().redis_url == "redis://somewhere"
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may read everything
+    assert read_settings().redis_url == "redis://127.0.0.1:6379/0"
+
+
 def test_right_settings_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANKING_PROFILE", "discovery")
     assert read_settings().ranking_profile == "discovery"
 
 
 @pytest.mark.parametrize(
-    ("listen_host", "local"), [("0.0.0.0", "127.0.0.1"), ("::", "127.0.0.1"), ("10.0.0.7", "10.0.0.7")]
+    ("listen_host", "local"),
+    [
+        ("0.0.0.0", "127.0.0.1"),
+        ("::", "[::1]"),  # on Linux what listens there may not hear 127.0.0.1
+        ("::1", "[::1]"),
+        ("10.0.0.7", "10.0.0.7"),
+        ("localhost", "localhost"),
+    ],
 )
 def test_services_are_reached_where_they_listen(listen_host: str, local: str) -> None:
     assert Settings(_env_file=None, listen_host=listen_host).local_host == local
+
+
+def test_an_empty_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LISTEN_HOST", "")
+    with pytest.raises(SystemExit, match=r"^LISTEN_HOST='': String should have at least 1"):
+        read_settings()

@@ -1,0 +1,54 @@
+"""A folder that cannot hold the data is refused before anything starts, with what is in the way."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from recsys.launch.data_folder import require_usable
+from recsys.launch.errors import UsageError
+
+
+def test_it_is_made(tmp_path: Path) -> None:
+    require_usable(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_what_is_there_may_stay(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "webapp.sqlite").touch()
+    (tmp_path / "somebody.elses").touch()
+    require_usable(tmp_path)
+
+
+def test_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=f"^{tmp_path}/file is not a folder: remove it, or choose another"):
+        require_usable(tmp_path / "file")
+    with pytest.raises(UsageError, match=f"^{tmp_path}/file/below cannot be used: Not a directory. Choose another"):
+        require_usable(tmp_path / "file" / "below")
+
+
+@pytest.mark.parametrize("name", ["log", "logs", "redis", "vectors"])
+def test_a_file_in_place_of_a_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(UsageError, match=f"^{tmp_path}/{name} is not a folder"):
+        require_usable(tmp_path)
+
+
+def test_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "webapp.sqlite").mkdir()
+    with pytest.raises(UsageError, match=r"webapp\.sqlite is a folder"):
+        require_usable(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["", "log", "redis", "webapp-secret"])
+def test_what_another_account_owns(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "webapp-secret").touch()
+    for folder in ("log", "redis"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / name)  # root may write everywhere
+    with pytest.raises(UsageError, match=f"^{tmp_path / name} cannot be written by this account"):
+        require_usable(tmp_path)
