@@ -83,6 +83,11 @@ def reserve(data_dir: Path) -> Iterator[EmbeddedRedis]:
         if len(os.fsencode(socket)) > MAX_SOCKET_PATH_BYTES:
             private = stack.enter_context(tempfile.TemporaryDirectory(prefix="recsys-redis-"))
             socket = Path(private, "redis.sock")
+            if len(os.fsencode(socket)) > MAX_SOCKET_PATH_BYTES:
+                raise LaunchError(
+                    f"The socket of Redis fits neither into {folder} nor into {private}, whose names are too long: "
+                    "set TMPDIR to a shorter one, for example /tmp."
+                )
         yield EmbeddedRedis(folder, socket, lock_fd)
 
 

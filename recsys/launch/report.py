@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
 from rich.markup import escape
@@ -26,7 +26,11 @@ WARNINGS_SHOWN: Final = 5
 
 
 class LastingConsole(Console):
-    """Goes silent when its reader has left, where rich would end the program."""
+    """Goes silent when its reader has left, and while what it writes to is full or gone: rich would end the program."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        with suppress(OSError):
+            super().print(*objects, **options)
 
     def on_broken_pipe(self) -> None:
         self.quiet = True

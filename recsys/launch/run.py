@@ -97,7 +97,7 @@ def _stop_on_signals(supervisor: Supervisor, report: Report) -> asyncio.Event:
 async def _start(options: Options, report: Report, supervisor: Supervisor, resources: ExitStack) -> None:
     backends = await _open_backends(options, supervisor, resources)
     joinable = backends.environment() | {"DATA_DIR": str(options.data_dir)}
-    is_published = resources.enter_context(published(BACKENDS_FILE, joinable))
+    unpublished = resources.enter_context(published(BACKENDS_FILE, joinable))
     for service in options.services:
         supervisor.start(_program(service, options, joinable))
     await _until_healthy(options.services, supervisor, report)
@@ -106,8 +106,8 @@ async def _start(options: Options, report: Report, supervisor: Supervisor, resou
         f"Data and logs: {short(options.data_dir)}, {short(options.log_folder)}",
         f"Ready after {time.monotonic() - STARTED:.1f} s. Ctrl-C stops everything.",
     ]
-    if not is_published:
-        notes.insert(0, f"{short(BACKENDS_FILE)} belongs to another run_all.sh and stays as it is.")
+    if unpublished:
+        notes.insert(0, f"{short(BACKENDS_FILE)} {unpublished}.")
     report.ready(options.services, supervisor.children, backends, notes)
 
 

@@ -76,10 +76,13 @@ class Child:
         return None if self._process is None else self._process.pid
 
     def log_tail(self, lines: int) -> str:
-        """The last lines that the latest process wrote."""
-        with self.program.log.open("rb") as log:
-            log.seek(self.log_start)
-            return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
+        """The last lines that the latest process wrote; empty without a log that can be read."""
+        try:
+            with self.program.log.open("rb") as log:
+                log.seek(self.log_start)
+                return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
+        except OSError:
+            return ""
 
     def terminate(self) -> None:
         self._stopping.set()

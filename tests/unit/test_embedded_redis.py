@@ -33,6 +33,14 @@ class TestEmbeddedRedis:
             assert redis.socket.parent.stat().st_mode & 0o777 == 0o700
         assert not redis.socket.parent.exists()
 
+    def test_no_place_for_the_socket(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        long = tmp_path / ("long" * 30)
+        long.mkdir()
+        monkeypatch.setattr("tempfile.tempdir", str(long))
+        with pytest.raises(LaunchError, match="names are too long: set TMPDIR to a shorter one"), reserve(long):
+            pass
+        assert not list(long.glob("recsys-redis-*"))
+
     def test_what_it_accepted_is_on_disk(self, tmp_path: Path) -> None:
         with reserve(tmp_path) as reserved:
             program = reserved.program(tmp_path / "redis.log")

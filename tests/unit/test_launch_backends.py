@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from dotenv import dotenv_values
 from rich.console import Console
+from rich.table import Table
 
 from recsys.catalogue_csv import Skipped
 from recsys.launch.backends import (
@@ -22,7 +24,7 @@ from recsys.launch.backends import (
 )
 from recsys.launch.backends_file import published
 from recsys.launch.errors import LaunchError
-from recsys.launch.report import Report, overview
+from recsys.launch.report import LastingConsole, Report, overview
 from recsys.launch.services import Service
 from recsys.launch.supervisor import STOP_FIRST, Program, Supervisor
 
@@ -118,8 +120,8 @@ class TestBackendsFile:
     def test_exists_while_the_launcher_runs(self, tmp_path: Path) -> None:
         path = tmp_path / "data" / "backends.env"
         variables = {"REDIS_URL": r"redis://:it's \ #secret@host", "QDRANT_URL": ""}
-        with published(path, variables) as is_published:
-            assert is_published
+        with published(path, variables) as problem:
+            assert problem == ""
             assert dotenv_values(path) == variables
             assert path.stat().st_mode & 0o777 == 0o600
         assert not path.exists()
@@ -127,8 +129,8 @@ class TestBackendsFile:
     def test_that_of_another_launcher_stays(self, tmp_path: Path) -> None:
         path = tmp_path / "backends.env"
         with published(path, {"REDIS_URL": "first"}):
-            with published(path, {"REDIS_URL": "second"}) as is_published:
-                assert not is_published
+            with published(path, {"REDIS_URL": "second"}) as problem:
+                assert problem == "belongs to another run_all.sh and stays as it is"
             assert dotenv_values(path) == {"REDIS_URL": "first"}
 
     def test_that_of_a_killed_launcher_is_replaced(self, tmp_path: Path) -> None:
@@ -137,8 +139,27 @@ class TestBackendsFile:
         with published(path, {"REDIS_URL": "new"}):
             assert dotenv_values(path) == {"REDIS_URL": "new"}
 
+    def test_a_folder_that_cannot_be_written_is_no_obstacle(self, tmp_path: Path) -> None:
+        (tmp_path / "data").touch()
+        with published(tmp_path / "data" / "backends.env", {"REDIS_URL": "new"}) as problem:
+            assert problem.startswith("cannot be written (")
+
+    def test_a_full_disk_is_no_obstacle(self, tmp_path: Path) -> None:
+        path = tmp_path / "backends.env"
+        path.symlink_to("/dev/full")
+        with published(path, {"REDIS_URL": "new"}) as problem:
+            assert problem.startswith("cannot be written (")
+
 
 class TestReport:
+    def test_output_that_cannot_be_written_is_no_obstacle(self) -> None:
+        with Path("/dev/full").open("w", buffering=1) as full:
+            report = Report(LastingConsole(file=full))
+            report.say("something happened")
+            report.console.print(Table("a column"))
+            with suppress(OSError):
+                full.close()
+
     async def test_overview(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         console = Console(width=120, force_terminal=False, color_system=None)

@@ -75,6 +75,14 @@ class TestSupervisor:
         assert (await recorder.next())[0].startswith("exited with code")
         await supervisor.stop()
 
+    async def test_a_log_that_cannot_be_written_counts_as_crashed(self, tmp_path: Path, recorder: Recorder) -> None:
+        (tmp_path / "logs").touch()
+        supervisor = Supervisor(recorder)
+        child = supervisor.start(self.program(tmp_path, "pass"))
+        assert (await recorder.next())[0].startswith("could not be started (")
+        assert child.log_tail(1) == ""
+        await supervisor.stop()
+
     async def test_sigkill_for_what_ignores_sigterm(
         self, tmp_path: Path, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
     ) -> None:
