@@ -37,7 +37,7 @@ choose_python() {
 make_environment() {
     if [[ ! -e $unfinished ]] && is_python "$environment/bin/python"; then return; fi
     local base
-    base=$(choose_python) || fail "needs Python 3.11 or newer with venv (for example: apt install python3 python3-venv)."
+    base=$(choose_python) || fail "needs Python 3.11 or newer with venv (apt install python3-venv, or python3.11-venv where python3 is older)."
     echo "Creating .venv with $("$base" --version)"
     "$base" -m venv --clear --without-pip "$environment"
 }
@@ -88,6 +88,7 @@ fill_environment() { # FILE
 }
 
 prepare_environment() { # FILE, below $root: made and filled once, again when the file changes
+    pwd -P >/dev/null 2>&1 || fail "the folder that you are in has been deleted: go to another."
     [[ $root != *:* ]] || fail "Python cannot work in $root, because of the colon: move the folder elsewhere."
     local wanted
     wanted=$(cat "$root"/requirements*.txt | cksum)

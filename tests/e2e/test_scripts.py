@@ -133,6 +133,13 @@ def test_a_colon_in_the_path(tmp_path: Path) -> None:
     )
 
 
+def test_from_a_folder_that_was_deleted(copy: Copy, tmp_path: Path) -> None:
+    script = f"mkdir '{tmp_path}/gone' && cd '{tmp_path}/gone' && rmdir '{tmp_path}/gone' && exec \"$0\""
+    code, output = copy.run("bash", "-c", script, copy.script)
+    assert code == 1
+    assert output.splitlines()[-1] == "run_all.sh: the folder that you are in has been deleted: go to another."
+
+
 def test_an_installation_that_did_not_end_is_done_afresh(copy: Copy) -> None:
     copy.run(env={"PIP": "kill -9 $PPID $$"})
     (copy.environment / "half").touch()
@@ -212,5 +219,6 @@ def test_without_a_python_that_is_new_enough(copy: Copy) -> None:
     code, output = copy.run()
     assert code == 1
     assert output == (
-        "run_all.sh: needs Python 3.11 or newer with venv (for example: apt install python3 python3-venv).\n"
+        "run_all.sh: needs Python 3.11 or newer with venv "
+        "(apt install python3-venv, or python3.11-venv where python3 is older).\n"
     )
