@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -25,7 +27,7 @@ def test_what_is_there_may_stay(tmp_path: Path) -> None:
 
 def test_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match=f"^{tmp_path}/file is not a folder: remove it, or choose another"):
+    with pytest.raises(UsageError, match=f"^{tmp_path}/file is not a folder: move it away, or choose another"):
         require_usable(tmp_path / "file")
     with pytest.raises(UsageError, match=f"^{tmp_path}/file/below cannot be used: Not a directory. Choose another"):
         require_usable(tmp_path / "file" / "below")
@@ -51,4 +53,14 @@ def test_what_another_account_owns(tmp_path: Path, name: str, monkeypatch: pytes
         (tmp_path / folder).mkdir()
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / name)  # root may write everywhere
     with pytest.raises(UsageError, match=f"^{tmp_path / name} cannot be written by this account"):
+        require_usable(tmp_path)
+
+
+def test_a_disk_without_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def usage(path: Path) -> SimpleNamespace:
+        assert path == tmp_path
+        return SimpleNamespace(free=3_500_000)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    with pytest.raises(UsageError, match=r"is on a disk with only 3\.3 MiB free, too little to start: make room"):
         require_usable(tmp_path)
