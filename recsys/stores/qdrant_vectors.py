@@ -21,6 +21,8 @@ from recsys.stores.ports import StoreMisconfigured, StoreUnavailable
 log = structlog.get_logger()
 
 TIMEOUT_S: Final = 10
+# For httpx: not by a proxy that the environment names, which knows nothing of a server on this machine.
+DIRECT: Final = {"http://": None, "https://": None}
 
 
 class QdrantVectors:
@@ -35,7 +37,8 @@ class QdrantVectors:
     @classmethod
     def server(cls, url: str, prefix: str) -> Self:
         # The compatibility check would ask the server now; a server that is away must not stop us from starting.
-        return cls(QdrantClient(url=url, timeout=TIMEOUT_S, check_compatibility=False), f"Qdrant at {url}", prefix)
+        client = QdrantClient(url=url, timeout=TIMEOUT_S, check_compatibility=False, mounts=DIRECT)
+        return cls(client, f"Qdrant at {url}", prefix)
 
     @classmethod
     def local(cls, folder: Path, prefix: str) -> Self:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 import uuid
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +138,33 @@ def test_a_held_folder_says_so(tmp_path: Path) -> None:
     with pytest.raises(StoreMisconfigured, match="another process holds"):
         QdrantVectors.local(tmp_path, "test")
     holder.close()
+
+
+class NoCollections(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = b'{"result": {"collections": []}, "status": "ok", "time": 0}'
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def test_a_proxy_of_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither is it when ``run_all.sh`` looks for a server, nor by the clients of Redis and RabbitMQ."""
+    for name in ("http_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    with ThreadingHTTPServer(("127.0.0.1", 0), NoCollections) as server:
+        threading.Thread(target=server.serve_forever).start()
+        vectors = QdrantVectors.server(f"http://127.0.0.1:{server.server_port}", "test")
+        try:
+            vectors.drop_all_but(7)
+        finally:
+            vectors.close()
+            server.shutdown()
 
 
 def test_a_server_that_is_away() -> None:
