@@ -19,9 +19,12 @@ LEAST_FREE_MIB: Final = 16
 def require_usable(folder: Path) -> None:
     """Make it unless it is there. Raises UsageError that names the first thing that we cannot use in it."""
     try:
+        str(folder.resolve()).encode()
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         pass  # told below, in words that fit
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{str(folder)!a} is not UTF-8: choose another folder with --data-dir.") from error
     except OSError as error:
         raise UsageError(f"{folder} cannot be used: {error.strerror}. Choose another with --data-dir.") from error
     for path in (folder, *(folder / name for name in FOLDERS + FILES)):

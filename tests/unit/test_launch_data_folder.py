@@ -64,3 +64,8 @@ def test_a_disk_without_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(shutil, "disk_usage", usage)
     with pytest.raises(UsageError, match=r"is on a disk with only 3\.3 MiB free, too little to start: make room"):
         require_usable(tmp_path)
+
+
+def test_a_name_that_no_url_can_hold(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"/d\\udcff' is not UTF-8: choose another folder with --data-dir"):
+        require_usable(tmp_path / os.fsdecode(b"d\xff"))
