@@ -12,6 +12,8 @@ from recsys.settings import Settings
 
 # They log whole tracebacks of lost connections, which reach us as exceptions and are logged as one line.
 SILENCED: Final = ("aiormq", "aio_pika")
+# Uvicorn, where it is started by hand, gives these a format and a level of its own.
+SERVER: Final = ("uvicorn", "uvicorn.error", "uvicorn.access")
 
 
 def configure_logs(settings: Settings, service: str) -> None:
@@ -35,6 +37,10 @@ def configure_logs(settings: Settings, service: str) -> None:
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
     for name in SILENCED:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name in SERVER:
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [], True
+        logger.setLevel(logging.NOTSET)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.log_level]),
