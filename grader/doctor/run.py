@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from grader.doctor import checks_basics, checks_cleanup, checks_input, checks_lists, checks_load, checks_reactions
 from grader.doctor.curl import shell_lines
@@ -23,6 +23,7 @@ CHECKS: tuple[Check, ...] = (
     *checks_input.CHECKS,
     *checks_load.CHECKS,
 )
+NO_SUCH_CALL: Final = (404, 405)
 
 
 @dataclass(frozen=True)
@@ -67,15 +68,15 @@ async def examine(
         await _must_answer(probe, "--recs-url", address.recs_url)
         await _must_answer(probe, "--interact-url", address.interact_url)
         service = Service(probe, address, limits)
-        gone = ""
+        obstacle = ""
         for check in checks:
             starting(check)
-            if gone:
-                outcomes.append(Outcome(check.name, check.wants, Verdict.SKIPPED, gone))
+            if obstacle:
+                outcomes.append(Outcome(check.name, check.wants, Verdict.SKIPPED, obstacle))
                 continue
             outcomes.append(await _outcome(check, service))
-            if outcomes[-1].verdict is Verdict.FAILED and await _is_gone(service):
-                gone = f"no longer answers since {check.name}"
+            if outcomes[-1].verdict is Verdict.FAILED:
+                obstacle = await _obstacle(service, check)
     return Report(address.recs_url, address.interact_url, tuple(outcomes), time.perf_counter() - began)
 
 
@@ -95,8 +96,14 @@ def _calls_of(user: str | None, service: Service) -> list[Call]:
     return service.probe.calls if user is None else service.calls_of(user)
 
 
-async def _is_gone(service: Service) -> bool:
-    return any(call.status == 0 for call in await service.health())
+async def _obstacle(service: Service, failed: Check) -> str:
+    """Why no further check can begin; empty if one can."""
+    if any(call.status == 0 for call in await service.health()):
+        return f"no longer answers since {failed.name}"
+    cleanup = await service.call_cleanup()
+    if cleanup.status in NO_SUCH_CALL:
+        return f"cannot begin: POST /cleanup comes back with {cleanup.status}; is --recs-url right?"
+    return ""
 
 
 async def _must_answer(probe: Probe, option: str, url: str) -> None:

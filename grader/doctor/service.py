@@ -56,7 +56,7 @@ class Service:
         return self.users(1)[0]
 
     async def cleanup(self, method: str = "POST") -> None:
-        accepted(await self.probe.call(method, f"{self.recs_url}/cleanup"))
+        accepted(await self.call_cleanup(method))
 
     async def add_items(self, items: Sequence[str | int], genres: list[list[str]] | None = None) -> None:
         body: dict[str, Any] = {"item_ids": list(items)}
@@ -85,6 +85,9 @@ class Service:
 
     async def get_recs(self, user: str, query: str = "") -> Call:
         return await self.probe.call("GET", f"{self.recs_url}/recs/{quote(user, safe='')}{query}", user=user)
+
+    async def call_cleanup(self, method: str = "POST") -> Call:
+        return await self.probe.call(method, f"{self.recs_url}/cleanup")
 
     async def post_items(self, body: Any) -> Call:
         return await self.probe.call("POST", f"{self.recs_url}/add_items", body)

@@ -45,8 +45,9 @@ class Faulty:
     def app(self) -> web.Application:
         app = web.Application(middlewares=[self._errors], client_max_size=MAX_BODY_BYTES)
         app.router.add_get("/healthcheck", self.health)
-        app.router.add_post("/cleanup", self.cleanup)
-        if not self.has(Fault.GET_CLEANUP_405):
+        if not self.has(Fault.NO_CLEANUP):
+            app.router.add_post("/cleanup", self.cleanup)
+        if not self.has(Fault.NO_CLEANUP, Fault.GET_CLEANUP_405):
             app.router.add_get("/cleanup", self.cleanup)
         app.router.add_post("/add_items", self.add_items)
         app.router.add_get("/recs/{user_id}", self.recs)

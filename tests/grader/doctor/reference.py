@@ -16,6 +16,7 @@ class Fault(Enum):
     HEALTH_500 = auto()
     HEALTH_HANGS = auto()
     WEB_PAGE = auto()
+    NO_CLEANUP = auto()
     GET_CLEANUP_405 = auto()
     SECOND_CLEANUP_FAILS = auto()
     GENRES_REQUIRED = auto()

@@ -18,6 +18,7 @@ QUICK = Limits(timeout_s=5, patience_s=0.5, load_s=0.3)
 
 FAILED = {
     Fault.HEALTH_500: "health",
+    Fault.NO_CLEANUP: "cleanup",
     Fault.GET_CLEANUP_405: "cleanup",
     Fault.SECOND_CLEANUP_FAILS: "cleanup",
     Fault.GENRES_REQUIRED: "genres-optional",
@@ -121,6 +122,15 @@ async def test_checks_after_the_death_of_the_service_are_skipped() -> None:
     report = await report_on(Fault.DIES_OF_HUGE_BODY, only=("huge-body", "load", "keeps-going"))
     assert [outcome.verdict for outcome in report.outcomes] == [Verdict.FAILED, Verdict.SKIPPED, Verdict.SKIPPED]
     assert "huge-body" in report.outcomes[1].seen
+
+
+async def test_without_cleanup_nothing_else_is_tried() -> None:
+    """As with the two URLs the wrong way round: one failure, not thirty."""
+    report = await report_on(Fault.NO_CLEANUP)
+    assert [outcome.name for outcome in report.failed] == ["cleanup"]
+    skipped = [outcome.seen for outcome in report.outcomes if outcome.verdict is Verdict.SKIPPED]
+    assert len(skipped) == len(CHECKS) - 2  # the other is health
+    assert set(skipped) == {"cannot begin: POST /cleanup comes back with 404; is --recs-url right?"}
 
 
 async def test_reactions_may_take_a_moment() -> None:
