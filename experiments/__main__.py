@@ -72,7 +72,7 @@ def main(
     ] = None,
 ) -> None:
     """Play the grader's visits against the ranking in this process, in virtual time: minutes instead of hours."""
-    console = Console()
+    console = Console(emoji=False)
     study = Study(
         tuple(world or ["synthetic:items=8000,users=6000"]),
         tuple(variant or ["balanced", "popular", "random"]),

@@ -106,11 +106,11 @@ def run_command(
     )
     require_health(address, timeout)
     prepare_folder(output or RUNS)
-    with ProgressScreen(Console(stderr=True)) as screen:
+    with ProgressScreen(Console(stderr=True, emoji=False)) as screen:
         run = grade(set_stage(config, screen), address, screen)
     folder = output or RUNS / f"{datetime.now():%Y%m%d-%H%M%S}-{run.facts['world']['name'].replace(':', '-')}"
     if not run.recs.height:
-        Console(stderr=True).print("Ended before the first list: there is nothing to save or to report.")
+        Console(stderr=True, emoji=False).print("Ended before the first list: there is nothing to save or to report.")
         raise typer.Exit(EXIT_INTERRUPTED)
     assessment = finish_run(run, folder, profile)
     if run.facts["ended_early"]:
@@ -142,7 +142,7 @@ def finish_run(run: Run, folder: Path, profile: str) -> Assessment:
     try:
         save(run, folder)
     except GraderError:
-        show(Console(), run, assess(run, profile))
+        show(Console(emoji=False), run, assess(run, profile))
         raise
     return tell(run, folder, profile)
 
@@ -152,7 +152,7 @@ def tell(run: Run, folder: Path, profile: str) -> Assessment:
     from grader.report.page import write_report  # here, because drawing takes a second to import
 
     assessment = assess(run, profile)
-    console = Console()
+    console = Console(emoji=False)
     show(console, run, assessment)
     try:
         write_json(run, folder, assessment=figures(assessment))

@@ -95,7 +95,7 @@ def compare_command(
     runs_a, runs_b = complete(sides, configs, folder)
     if len(runs_a) != len(runs_b):
         raise GraderError(f"Each run of A needs one of B: there are {len(runs_a)} and {len(runs_b)}.")
-    show(Console(), compare(runs_a, runs_b, scored), profile)
+    show(Console(emoji=False), compare(runs_a, runs_b, scored), profile)
 
 
 def side_of(text: str) -> Address | list[Run]:
@@ -124,7 +124,7 @@ def complete(sides: Sequence[Address | list[Run]], configs: Sequence[GradeConfig
         if isinstance(side, Address):
             require_health(side, configs[0].timeout_s)
     prepare_folder(folder)
-    with ProgressScreen(Console(stderr=True)) as screen:
+    with ProgressScreen(Console(stderr=True, emoji=False)) as screen:
         for number, config in enumerate(configs, start=1):
             stage = set_stage(config, _Named(screen, f"{number} of {len(configs)}: "))
             for name, side, found in zip("AB", sides, runs, strict=True):

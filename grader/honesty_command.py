@@ -31,7 +31,7 @@ def honesty(
 
     Everything runs in process, no service is needed. Takes some minutes.
     """
-    console, progress = Console(), Console(stderr=True)
+    console, progress = Console(emoji=False), Console(stderr=True, emoji=False)
     people = open_world(crowd, 0)
     for name, make in services(people).items():
         running = measured_repeats(people, make, users, repeats)

@@ -24,13 +24,13 @@ def world(
 ) -> None:
     """Print the statistics of worlds side by side."""
     worlds = [_measured(spec, seed, users) for spec in specs]
-    console = Console()
+    console = Console(emoji=False)
     console.print(statistics_table(worlds))
     console.print(curve_table(worlds))
 
 
 def _measured(spec: str, seed: int, users: int | None) -> Named:
-    with Console(stderr=True).status(f"Building {spec}") as status:
+    with Console(stderr=True, emoji=False).status(f"Building {spec}") as status:
         built = open_world(spec, seed, users)
         status.update(f"Measuring {built.name}")
         return built.name, world_statistics(built, seed)

@@ -6,7 +6,7 @@ import asyncio
 import signal
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 import uvloop
@@ -18,15 +18,15 @@ from recsys.settings import read_settings
 from recsys.stores.ports import StoreError
 from regular_pipeline import service
 
-app = typer.Typer(help=__doc__, add_completion=False, pretty_exceptions_enable=False)
-console = Console(soft_wrap=True, markup=False, highlight=False)
-console_error = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+console = Console(emoji=False, soft_wrap=True, markup=False, highlight=False)
+console_error = Console(stderr=True, emoji=False, soft_wrap=True, markup=False, highlight=False)
 Epoch = Annotated[int | None, typer.Option(help="of the log, as stats lists them; the latest with events if not given")]
 
 
 @app.callback(invoke_without_command=True)
 def loop(context: typer.Context) -> None:
-    """Drain and refresh until stopped."""
+    """Without a command: drain and refresh until stopped."""
     settings = read_settings()
     configure_logs(settings, "pipeline")
     if context.invoked_subcommand is None:
@@ -54,8 +54,10 @@ def export(csv: Annotated[Path, typer.Option(help="file to write")], epoch: Epoc
     """Write the event log as CSV."""
     try:
         rows = service.export(read_settings(), csv, epoch)
-    except (StoreError, OSError) as error:
-        _fail(error)
+    except StoreError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{csv} cannot be written: {error.strerror or error}")
     console.print(f"wrote {rows:,} rows to {csv}")
 
 
@@ -73,7 +75,7 @@ def _run(work: Coroutine[Any, Any, Any]) -> Any:
     try:
         return uvloop.run(_until_signalled(work))
     except StoreError as error:
-        _fail(error)
+        _fail(str(error))
 
 
 async def _until_signalled(work: Coroutine[Any, Any, Any]) -> Any:
@@ -86,8 +88,8 @@ async def _until_signalled(work: Coroutine[Any, Any, Any]) -> Any:
         raise typer.Exit(0) from None
 
 
-def _fail(error: Exception) -> None:
-    console_error.print(f"error: {error}", style="red")
+def _fail(reason: str) -> NoReturn:
+    console_error.print(f"error: {reason}", style="red")
     raise typer.Exit(1)
 
 

@@ -37,7 +37,7 @@ def doctor(
 
     Exit code 0: every check passed (warnings allowed); 1: a check failed; 2: could not begin.
     """
-    console = Console()
+    console = Console(emoji=False)
     address, checks = Address(recs_url, interact_url), chosen(only or [])
     if json_file is not None and (json_file.is_dir() or not json_file.parent.is_dir()):
         raise GraderError(f"--json {json_file} cannot be written: name a file in a folder that exists.")

@@ -38,7 +38,7 @@ class LastingConsole(Console):
 
 
 def open_console() -> LastingConsole:
-    console = LastingConsole(highlight=False)
+    console = LastingConsole(emoji=False, highlight=False)
     if not console.is_terminal or console.is_dumb_terminal:
         console.width = max(console.width, LEAST_WIDTH)
     return console

@@ -24,7 +24,7 @@ from recsys.launch.backends import (
 )
 from recsys.launch.backends_file import published
 from recsys.launch.errors import LaunchError
-from recsys.launch.report import LastingConsole, Report, overview
+from recsys.launch.report import LastingConsole, Report, open_console, overview
 from recsys.launch.services import Service
 from recsys.launch.supervisor import STOP_FIRST, Program, Supervisor
 
@@ -184,3 +184,7 @@ class TestReport:
         assert capture.get().splitlines()[-1].startswith("4 more rows")
         assert "films.csv, line 4: no title; row skipped." in capture.get()
         assert "line 5" not in capture.get()
+
+    def test_what_a_file_holds_is_printed_as_it_is(self, capsys: pytest.CaptureFixture[str]) -> None:
+        Report(open_console()).fail("the header lacks movieId; found root:x:0")
+        assert capsys.readouterr().out == "the header lacks movieId; found root:x:0\n"
