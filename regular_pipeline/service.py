@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import structlog
@@ -23,6 +23,8 @@ from regular_pipeline.refresh import Snapshot, compute, top_lists
 from regular_pipeline.vectors import VectorMirror
 
 log = structlog.get_logger()
+
+EPOCHS_TOLD: Final = 5  # in a sentence: every run of the doctor leaves thirty
 
 
 @asynccontextmanager
@@ -87,9 +89,14 @@ def _epoch_to_rebuild(event_log: EventLog, wanted: int | None) -> int:
     """The one that is wanted, or the only one with events: the newest of several may have begun after the loss."""
     rows = {epoch: rows for epoch in event_log.epochs() if (rows := event_log.events(epoch).rows)}
     if wanted is None and len(rows) > 1:
-        found = ", ".join(f"{epoch} ({count:,} rows)" for epoch, count in rows.items())
+        found = _newest([f"{epoch} ({count:,} rows)" for epoch, count in rows.items()])
         raise StoreMisconfigured(f"{event_log.folder} holds events of several epochs: choose by --epoch from {found}")
     return _known_epoch(event_log, wanted)
+
+
+def _newest(epochs: Sequence[str]) -> str:
+    earlier = len(epochs) - EPOCHS_TOLD
+    return ", ".join(epochs[-EPOCHS_TOLD:]) + (f" and {earlier} earlier ones, which stats lists" if earlier > 0 else "")
 
 
 def _known_epoch(event_log: EventLog, wanted: int | None) -> int:
@@ -97,7 +104,9 @@ def _known_epoch(event_log: EventLog, wanted: int | None) -> int:
     if not known:
         raise StoreMisconfigured(f"{event_log.folder} holds no event log: is DATA_DIR right?")
     if wanted is not None and wanted not in known:
-        raise StoreMisconfigured(f"no log of epoch {wanted} in {event_log.folder}: it holds {known}")
+        raise StoreMisconfigured(
+            f"no log of epoch {wanted} in {event_log.folder}: it holds {_newest([*map(str, known)])}"
+        )
     if wanted is not None:
         return wanted
     # After a loss of Redis a newer one has begun, in which nothing may have happened yet.
