@@ -70,10 +70,9 @@ def lag_sentence(lag: Mapping[str, Any] | None) -> str:
         return "Feedback lag: not measured."
     if lag["reason"]:
         return f"Feedback lag: not measured, {lag['reason']}."
-    longest = max(delay for delay, _ in lag["shares"])
-    half, most = (_within(lag[name], longest) for name in ("p50_s", "p95_s"))
-    return f"Half of reactions are in the next list {half}, 95 % {most}."
-
-
-def _within(seconds: float | None, longest_s: float) -> str:
-    return f"not within {longest_s:g} s" if seconds is None else f"within {seconds * 1000:.0f} ms"
+    longest = f"within {max(delay for delay, _ in lag['shares']):g} s"
+    half, most = lag["p50_s"], lag["p95_s"]
+    if half is None:
+        return f"Fewer than half of reactions are in the next list {longest}."
+    rest = f"fewer than 95 % {longest}" if most is None else f"95 % within {most * 1000:.0f} ms"
+    return f"Half of reactions are in the next list within {half * 1000:.0f} ms, {rest}."

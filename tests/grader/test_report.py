@@ -300,7 +300,9 @@ def test_the_command_repeats_the_run() -> None:
     [
         (None, "Feedback lag: not measured."),
         (LAG | {"reason": "nobody answered"}, "Feedback lag: not measured, nobody answered."),
-        (LAG, "Half of reactions are in the next list within 50 ms, 95 % not within 3.2 s."),
+        (LAG, "Half of reactions are in the next list within 50 ms, fewer than 95 % within 3.2 s."),
+        (LAG | {"p95_s": 0.2}, "Half of reactions are in the next list within 50 ms, 95 % within 200 ms."),
+        (LAG | {"p50_s": None}, "Fewer than half of reactions are in the next list within 3.2 s."),
     ],
 )
 def test_the_lag_in_words(lag: dict[str, Any] | None, sentence: str) -> None:
