@@ -20,7 +20,6 @@ from grader.options import (
     RUNS,
     Concurrency,
     Lists,
-    Output,
     ProfileSpec,
     Rate,
     Seed,
@@ -67,7 +66,7 @@ def compare_command(
     speed: Speed = DEFAULTS.speed,
     timeout: Timeout = DEFAULTS.timeout_s,
     profile: ProfileSpec = "standard",
-    output: Output = None,
+    output: Annotated[Path | None, typer.Option(help="folder for the runs: a1, b1, a2 and so on")] = None,
 ) -> None:
     """Send the same users to two services, or take saved runs, and say whether B is better than A.
 
