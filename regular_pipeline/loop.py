@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import numpy as np
@@ -13,9 +14,9 @@ import polars as pl
 import structlog
 
 from recsys.contract import Interaction, Slate
-from recsys.settings import Settings
+from recsys.settings import Settings, masked
 from recsys.stores.event_log import EventLog, PartFolder, disk_errors
-from recsys.stores.ports import Broker, Delivery, EpochOver, StoreError
+from recsys.stores.ports import Broker, Delivery, EpochOver, StoreError, StoreMisconfigured, StoreUnavailable
 from recsys.stores.redis_state import RedisState
 from regular_pipeline.drain import (
     RecentIds,
@@ -58,9 +59,14 @@ class Pipeline:
         self._rng = np.random.default_rng(settings.seed)
 
     async def start(self) -> None:
-        """Read the ids that the broker may deliver again; those of older epochs are read when they are asked for."""
+        """Read the ids that the broker may deliver again; those of older epochs are read when they are asked for.
+
+        StoreMisconfigured if the state cannot be used like this; one that is away may come later.
+        """
         for epoch in self._log.epochs()[-2:]:
             await asyncio.to_thread(self._recent.read, epoch)
+        with suppress(StoreUnavailable, EpochOver):
+            await self.current_work()
 
     def _logged_ids(self, epoch: int) -> list[str]:
         return last_event_ids(self._log.events(epoch).frames_newest_first())
@@ -77,6 +83,8 @@ class Pipeline:
 
         What was fetched and did not fit into the batch is kept for the next ticks.
         """
+        if self._work is None:
+            await self.current_work()  # what is not ours to log is not ours to fetch
         if not self._held:
             self._held = await self._broker.fetch(
                 self._settings.drain_batch_messages,
@@ -97,15 +105,27 @@ class Pipeline:
         return done
 
     async def current_work(self) -> EpochWork:
-        """The work of the epoch in force; begun from disk when the epoch is new to this process."""
+        """The work of the epoch in force; begun from disk when the epoch is new to this process.
+
+        StoreMisconfigured if the state reflects another log.
+        """
         async with self._beginning:
             epoch = await self._state.current()
             if self._work is None or self._work.epoch != epoch:
                 work = await asyncio.to_thread(EpochWork, epoch, self._log, self._settings.half_life_days)
+                await self._claim(work)
                 await work.restore_catalogue(self._state)
                 self._work = work
                 log.info("epoch begun", epoch=epoch, items=len(work.catalogue), rows=work.events.rows)
             return self._work
+
+    async def _claim(self, work: EpochWork) -> None:
+        known = await self._state.applied(work.epoch) <= work.events.rows
+        if not (known and await self._state.claim(work.epoch, self._log.identity())):
+            raise StoreMisconfigured(
+                f"{masked(self._settings.redis_url)} holds what was learned from another event log than the one in "
+                f"{self._log.folder}: set DATA_DIR to the folder of that one, or begin anew with another KEY_PREFIX"
+            )
 
     async def _write(self, work: EpochWork, deliveries: Sequence[Delivery]) -> int:
         """Log as many of the messages as a batch may hold and apply their effects. Returns how many these are."""

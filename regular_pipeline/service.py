@@ -75,6 +75,7 @@ async def rebuild(settings: Settings, epoch: int | None) -> EpochWork:
 async def _rebuild(settings: Settings, event_log: EventLog, state: RedisState, epoch: int) -> EpochWork:
     work = await asyncio.to_thread(EpochWork, epoch, event_log, settings.half_life_days, use_checkpoint=False)
     await state.restore(epoch)
+    await state.claim(epoch, event_log.identity())
     await work.restore_catalogue(state)
     await work.settle(state, EVERYTHING)
     snapshot = Snapshot.take(epoch, work.catalogue, work.counts, ranking=settings.ranking)

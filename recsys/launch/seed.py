@@ -49,7 +49,8 @@ def seed(url: str, catalogue: Catalogue) -> str:
                 return f"already holds {held} items"
             return (
                 f"already holds {held} items, others than {catalogue.path.name}. To replace them and all that was "
-                f"learned: curl -X POST {url}/cleanup, then start again. To keep them: another --data-dir."
+                f"learned: curl -X POST {url}/cleanup, then start again. To keep them: another --data-dir, and with a "
+                "REDIS_URL another KEY_PREFIX too."
             )
         for body in catalogue.calls():
             _expect_ok("POST /add_items", *request("POST", f"{url}/add_items", timeout_s=SEND_S, body=body))

@@ -1,5 +1,6 @@
 """The event log on disk: for each epoch a folder of Parquet parts, each written whole or not at all.
 
+    <data>/log/id                                                        tells this log from others
     <data>/log/epoch-<n>/events/part-<first row>-<end row>.parquet       see contract.EVENT_SCHEMA
     <data>/log/epoch-<n>/catalogue/part-….parquet                        see contract.CATALOGUE_SCHEMA
     <data>/log/epoch-<n>/checkpoint.npz                                  counts as of some row (regular_pipeline)
@@ -13,6 +14,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -138,6 +140,13 @@ class EventLog:
 
     def catalogue(self, epoch: int) -> PartFolder:
         return PartFolder(self.epoch_folder(epoch) / "catalogue", CATALOGUE_SCHEMA)
+
+    def identity(self) -> str:
+        """The same wherever the folder is moved to. Written when first asked for."""
+        path = self.folder / "id"
+        if not path.exists():
+            write_whole(path, lambda file: file.write(uuid.uuid4().hex.encode()))
+        return path.read_text()
 
     def lock(self) -> IO[str]:
         """Become the only writer until the returned file is closed or the process ends."""

@@ -135,6 +135,9 @@ class CatalogueStore(Protocol):
 class Ledger(Protocol):
     """Effects of logged rows on the state: each row counts exactly once, because effects carry their row range."""
 
+    async def claim(self, epoch: int, log_id: str) -> bool:
+        """Whether the epoch's rows are counted from this log; the first to ask has it. Raises EpochOver."""
+
     async def applied(self, epoch: int) -> int:
         """How many rows of the epoch's log the state reflects."""
 

@@ -32,7 +32,8 @@ DEALS: Final = "deals"  # how often it was dealt
 COUNTERS: Final = "counters"  # hash; "applied" is the number of log rows reflected
 ARTIFACTS: Final = "artifacts"  # hash: version, published_at, blob, vectors, digest of the vectors
 TOP: Final = "top"  # hash: "all" or "genre:<name>" → JSON list of item ids
-NAMES: Final = (USERS, CATALOGUE, DECK, PLAYED, DEALS, COUNTERS, ARTIFACTS, TOP)
+LOG: Final = "log"  # id of the event log whose rows are counted
+NAMES: Final = (USERS, CATALOGUE, DECK, PLAYED, DEALS, COUNTERS, ARTIFACTS, TOP, LOG)
 APPLIED: Final = "applied"
 
 # A new Redis starts at the Unix second, so a lost one never gives the number of an archived log a second time.
@@ -94,6 +95,14 @@ _COMPACT = (
     + """
 if redis.call('HGET', KEYS[2], ARGV[2]) == ARGV[3] then redis.call('HSET', KEYS[2], ARGV[2], ARGV[4]) end
 return 1
+"""
+)
+
+_CLAIM = (
+    _GUARD
+    + """
+redis.call('SETNX', KEYS[2], ARGV[2])
+return redis.call('GET', KEYS[2]) == ARGV[2] and 1 or 0
 """
 )
 
@@ -259,6 +268,9 @@ class RedisState:
         await self._write(_DEAL, epoch, (DECK, PLAYED, DEALS), *cards)
 
     # Ledger
+
+    async def claim(self, epoch: int, log_id: str) -> bool:
+        return bool(await self._write(_CLAIM, epoch, (LOG,), log_id))
 
     async def applied(self, epoch: int) -> int:
         with redis_errors(self._url):

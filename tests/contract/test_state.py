@@ -251,3 +251,13 @@ async def test_a_server_that_takes_no_writes_does_not_pass_for_well(
         finally:
             await client.config_set("maxmemory", "0")
             await state.close()
+
+
+async def test_an_epoch_belongs_to_the_log_that_claimed_it_first(state: RedisState, epoch: int) -> None:
+    assert await state.claim(epoch, "a log")
+    assert not await state.claim(epoch, "another")
+    assert await state.claim(epoch, "a log")
+    following = await state.begin_next()
+    with pytest.raises(EpochOver):
+        await state.claim(epoch, "a log")
+    assert await state.claim(following, "another")
