@@ -165,13 +165,13 @@ class RabbitServer(Child):
     @contextmanager
     def memory_alarm(self) -> Iterator[None]:
         """Meanwhile the server blocks whoever publishes."""
-        self._control("set_vm_memory_high_watermark", "0.000001")
+        self.control("set_vm_memory_high_watermark", "0.000001")
         try:
             yield
         finally:
-            self._control("set_vm_memory_high_watermark", "0.4")
+            self.control("set_vm_memory_high_watermark", "0.4")
 
-    def _control(self, *args: str) -> None:
+    def control(self, *args: str) -> None:
         command = [str(RABBIT_PROGRAM.with_name("rabbitmqctl")), "-n", self._env["RABBITMQ_NODENAME"], *args]
         subprocess.run(command, env=self._env, capture_output=True, check=True)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, cast
+from urllib.parse import unquote, urlsplit
 
 import aio_pika
 import aiormq
@@ -20,7 +21,7 @@ from aio_pika.exceptions import (
     ProbableAuthenticationError,
     PublishError,
 )
-from aiormq.exceptions import ConnectionNotAllowed
+from aiormq.exceptions import ChannelAccessRefused, ConnectionNotAllowed, InvalidFrameError
 
 from recsys.contract import EXCHANGE, IMPRESSION_TOPIC, INTERACT_TOPIC, QUEUE
 from recsys.settings import masked
@@ -51,7 +52,8 @@ class _Session:
 
     async def consume(self) -> None:
         if not self.consuming:
-            await self.queue.consume(self.inbox.put)
+            # The pipeline of another system on the same queue would take half of what this one accepted.
+            await self.queue.consume(self.inbox.put, exclusive=True)
             self.consuming = True
 
 
@@ -90,7 +92,13 @@ class RabbitBroker:
         with self._errors():
             async with asyncio.timeout(self._timeout_s):
                 session = await self._live_session()
-                await session.consume()
+                try:
+                    await session.consume()
+                except ChannelAccessRefused as error:
+                    raise StoreMisconfigured(
+                        f"another pipeline takes the messages of {QUEUE} on {self._where()}: stop it, or give each "
+                        f"system a virtual host of its own in its BROKER_URL: {error}"
+                    ) from error
         try:
             messages = [await asyncio.wait_for(session.inbox.get(), wait_s)]
         except TimeoutError:
@@ -167,16 +175,28 @@ class RabbitBroker:
             raise
         return _Session(connection, channel, cast(aiormq.Channel, await channel.get_underlay_channel()), queue)
 
+    def _where(self) -> str:
+        return f"RabbitMQ at {masked(self._url)}"
+
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        where = f"RabbitMQ at {masked(self._url)}"
+        where = self._where()
         try:
             yield
-        except (AuthenticationError, ProbableAuthenticationError, ConnectionNotAllowed) as error:
-            raise CredentialsRefused(f"{where} refused the credentials or virtual host of its URL: {error}") from error
+        except (AuthenticationError, ProbableAuthenticationError) as error:
+            raise CredentialsRefused(f"{where} refused the credentials of its URL: {error}") from error
+        except (ConnectionNotAllowed, InvalidFrameError) as error:
+            # To the name of a virtual host the client expects consent, and does not read a refusal.
+            host = unquote(urlsplit(self._url).path[1:]) or "/"
+            raise StoreMisconfigured(f"{where} has no virtual host {host!r} that lets its user in") from error
+        except ChannelAccessRefused as error:
+            raise StoreMisconfigured(
+                f"{where}: its user needs the rights to configure, write and read {EXCHANGE} and {QUEUE}: {error}"
+            ) from error
         except ChannelPreconditionFailed as error:
             raise StoreMisconfigured(
-                f"{where} holds {EXCHANGE} or {QUEUE} with other properties: delete or rename it: {error}"
+                f"{where} holds {EXCHANGE} or {QUEUE} with other properties: delete it there, or name another virtual "
+                f"host in BROKER_URL: {error}"
             ) from error
         except (AMQPError, ChannelInvalidStateError, *CONNECTION_EXCEPTIONS, OSError, TimeoutError) as error:
             raise StoreUnavailable(f"{where}: {str(error) or type(error).__name__}") from error

@@ -203,6 +203,49 @@ async def test_a_queue_with_other_properties_is_a_matter_of_configuration(
     await connection.close()
 
 
+async def test_two_systems_do_not_take_each_others_events(settings: Settings, rabbit_server: RabbitServer) -> None:
+    """The queue's name is fixed, whatever the prefix."""
+    url = {"broker_url": rabbit_server.url}
+    first = open_broker(settings.model_copy(update=url))
+    second = open_broker(settings.model_copy(update=url | {"key_prefix": "second"}))
+    assert await first.fetch(1, wait_s=0.05, linger_s=0) == []
+    with pytest.raises(StoreMisconfigured, match="virtual host"):
+        await second.fetch(1, **WAIT)
+    await second.publish(INTERACT_TOPIC, [b"x"])
+    with pytest.raises(StoreMisconfigured, match="virtual host"):
+        await second.fetch(1, **WAIT)
+    assert await fetch_all(first, 1) == [(INTERACT_TOPIC, b"x")]
+    await first.close()
+    assert await second.fetch(1, wait_s=0.05, linger_s=0) == []
+    await second.close()
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/%2Fnowhere"])
+async def test_a_virtual_host_that_does_not_exist(settings: Settings, rabbit_server: RabbitServer, path: str) -> None:
+    broker = open_broker(settings.model_copy(update={"broker_url": rabbit_server.url.rstrip("/") + path}))
+    with pytest.raises(StoreMisconfigured, match=r"no virtual host '/?nowhere'"):
+        await broker.ping()
+    await broker.close()
+
+
+@pytest.fixture
+def limited(rabbit_server: RabbitServer) -> Iterator[str]:
+    """URL of a user who may write and read, but declare nothing."""
+    rabbit_server.control("add_vhost", "limited")
+    rabbit_server.control("add_user", "limited", "p@ss/w:rd")
+    rabbit_server.control("set_permissions", "-p", "limited", "limited", "^$", ".*", ".*")
+    yield rabbit_server.url.replace("guest:guest", "limited:p%40ss%2Fw%3Ard") + "limited"
+    rabbit_server.control("delete_user", "limited")
+    rabbit_server.control("delete_vhost", "limited")
+
+
+async def test_a_user_who_may_not_declare_is_told_the_rights_that_are_needed(settings: Settings, limited: str) -> None:
+    broker = open_broker(settings.model_copy(update={"broker_url": limited}))
+    with pytest.raises(StoreMisconfigured, match=r"configure, write and read user\.interact and user_interactions"):
+        await broker.ping()
+    await broker.close()
+
+
 async def test_a_message_that_no_queue_takes_is_not_accepted(settings: Settings, rabbit_server: object) -> None:
     url = rabbit_server.url  # type: ignore[attr-defined]
     broker = open_broker(settings.model_copy(update={"broker_url": url}))
