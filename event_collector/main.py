@@ -3,7 +3,9 @@
 from event_collector.app import create_app
 from recsys.logs import configure_logs
 from recsys.settings import read_settings
+from recsys.web import misconfiguration_ends_the_process
 
 settings = read_settings()
 configure_logs(settings, "collector")
-app = create_app(settings)
+with misconfiguration_ends_the_process():
+    app = create_app(settings)

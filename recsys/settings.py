@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -21,7 +23,11 @@ BACKENDS_FILE: Final = DEFAULT_DATA_DIR / "backends.env"
 SHIPPED_CATALOGUE: Final = ROOT / "webapp" / "data" / "catalogue.csv"
 REDIS_SCHEMES: Final = ("redis", "rediss", "unix")
 RABBIT_SCHEMES: Final = ("amqp", "amqps")
-HTTP_SCHEMES: Final = ("http", "https")
+SCHEMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "redis_url": REDIS_SCHEMES,
+    "broker_url": (*RABBIT_SCHEMES, *REDIS_SCHEMES),
+    "qdrant_url": ("http", "https"),
+}
 
 
 class Settings(BaseSettings):
@@ -67,6 +73,13 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
     log_json: bool = Field(False, description="one JSON object per log line instead of text")
 
+    @field_validator(*SCHEMES)
+    @classmethod
+    def _right_url(cls, url: str, info: ValidationInfo) -> str:
+        if (url or info.field_name != "qdrant_url") and (problem := url_problem(str(info.field_name), url)):
+            raise ValueError(f"it {problem}")
+        return url
+
     @field_validator("ranking_profile")
     @classmethod
     def _known_profile(cls, profile: str) -> str:
@@ -102,10 +115,33 @@ def read_settings(**given: Any) -> Settings:
 
 def _said(error: ErrorDetails) -> str:
     message = error["msg"].removeprefix("Value error, ")
-    return f"{str(error['loc'][0]).upper()}={error['input']!r}: {message}"
+    name = str(error["loc"][0])
+    value = masked(str(error["input"])) if name in SCHEMES else error["input"]
+    return f"{name.upper()}={value!r}: {message}"
+
+
+def url_problem(name: str, url: str) -> str:
+    """What is wrong with the URL in the setting ``name``, as the rest of a sentence, without its password; or ""."""
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        return f"is no URL: {error}"
+    if parts.scheme not in SCHEMES[name] or not url[len(parts.scheme) :].startswith("://"):
+        return f"must start with one of {', '.join(f'{scheme}://' for scheme in SCHEMES[name])}"
+    if "@" in f"{parts.path}{parts.fragment}" or ("@" in parts.query and "password=" not in parts.query):
+        return "needs its user and password percent-encoded: %2F for /, %23 for #, %3F for ?, %40 for @"
+    try:
+        parts.port  # noqa: B018 - parses it
+    except ValueError:
+        return "has a port that is no number up to 65535"
+    if parts.scheme in ("redis", "rediss") and not re.fullmatch(r"/?\d*", parts.path):
+        return "must end with the number of a database, for example /0"
+    return ""
 
 
 def masked(url: str) -> str:
     """The URL with passwords hidden, fit for logs; also one whose password is not quoted as it should be."""
+    if "://" not in url:
+        return re.sub(r".*@", "***@", url)
     url = re.sub(r"(://[^:@/]*):.+@", r"\1:***@", url)
     return re.sub(r"(?i)(password=)[^&#]*", r"\1***", url)

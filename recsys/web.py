@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -14,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.requests import ClientDisconnect
 
-from recsys.stores.ports import StoreError
+from recsys.stores.ports import StoreError, StoreMisconfigured
 
 log = structlog.get_logger()
 
@@ -35,6 +37,15 @@ class RestOfPath(StringConvertor):
 
 
 register_url_convertor("rest", RestOfPath())
+
+
+@contextmanager
+def misconfiguration_ends_the_process() -> Iterator[None]:
+    """With a sentence."""
+    try:
+        yield
+    except StoreMisconfigured as error:
+        sys.exit(f"error: {error}")
 
 
 def error_response(status: int, detail: Any, headers: dict[str, str] | None = None) -> JSONResponse:

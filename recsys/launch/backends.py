@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
-from urllib.parse import urlsplit
 
 from recsys.launch.errors import LaunchError
-from recsys.settings import HTTP_SCHEMES, RABBIT_SCHEMES, REDIS_SCHEMES, masked
+from recsys.settings import masked, url_problem
 
 Kind = Literal["Redis", "broker", "Qdrant"]
 VARIABLES: Final[Mapping[Kind, str]] = {"Redis": "REDIS_URL", "broker": "BROKER_URL", "Qdrant": "QDRANT_URL"}
@@ -16,11 +15,6 @@ STANDARD_URLS: Final[Mapping[Kind, str]] = {
     "Redis": "redis://127.0.0.1:6379/0",
     "broker": "amqp://guest:guest@127.0.0.1:5672/",
     "Qdrant": "http://127.0.0.1:6333",
-}
-SCHEMES: Final[Mapping[Kind, tuple[str, ...]]] = {
-    "Redis": REDIS_SCHEMES,
-    "broker": (*RABBIT_SCHEMES, *REDIS_SCHEMES),
-    "Qdrant": HTTP_SCHEMES,
 }
 STANDARD_PORTS: Final[Mapping[Kind, int]] = {"Redis": 6379, "broker": 5672, "Qdrant": 6333}
 EMBEDDED: Final[Mapping[Kind, str]] = {
@@ -83,14 +77,8 @@ def choose_backends(configured: Mapping[Kind, str], found: Mapping[Kind, Finding
 
 def url_finding(kind: Kind, url: str) -> Finding | None:
     """What is wrong with a URL before anybody is asked; None if nothing is."""
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - parses it
-    except ValueError as error:
-        return Finding("something", "malformed", f"is no URL: {error}")
-    if parts.scheme in SCHEMES[kind]:
-        return None
-    return Finding(url, "malformed", f"must start with one of {', '.join(f'{s}://' for s in SCHEMES[kind])}")
+    problem = url_problem(VARIABLES[kind].lower(), url)
+    return Finding(url, "malformed", problem) if problem else None
 
 
 def redis_finding(url: str, version: str, append_only: bool) -> Finding:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from recsys.launch.backends import STANDARD_URLS, VARIABLES
 from recsys.launch.data_folder import require_usable
 from recsys.launch.errors import LaunchError
 from recsys.launch.network import require_free_ports
@@ -32,7 +33,9 @@ def launch(
     """The options are explained by run_all.sh --help, which needs no Python."""
     report = Report(open_console())
     ports = {"collector": collector_port, "recommendations": recommendations_port, "webapp": webapp_port}
-    settings = read_settings(**{f"{name}_port": port for name, port in ports.items()})
+    # The URLs are looked at together with the servers that they name.
+    urls = {VARIABLES[kind].lower(): STANDARD_URLS[kind] for kind in VARIABLES}
+    settings = read_settings(**urls, **{f"{name}_port": port for name, port in ports.items()})
     try:
         services = choose_services(only, settings.local_host, ports)
         items = read_catalogue(catalogue)

@@ -1,12 +1,12 @@
-"""From a URL to a backend: the only place that looks at a URL's scheme."""
+"""From a URL to a backend."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from recsys.settings import HTTP_SCHEMES, RABBIT_SCHEMES, REDIS_SCHEMES, Settings
-from recsys.stores.ports import Broker, StoreMisconfigured, VectorStore
+from recsys.settings import RABBIT_SCHEMES, Settings
+from recsys.stores.ports import Broker, VectorStore
 from recsys.stores.rabbit_broker import RabbitBroker
 from recsys.stores.redis_broker import RedisBroker
 from recsys.stores.redis_client import connect_redis
@@ -14,14 +14,13 @@ from recsys.stores.redis_state import RedisState
 
 
 def open_state(settings: Settings) -> RedisState:
-    _require("REDIS_URL", settings.redis_url, REDIS_SCHEMES)
     client = connect_redis(settings.redis_url, settings.redis_timeout_s)
     return RedisState(client, settings.redis_url, settings.key_prefix)
 
 
 def open_broker(settings: Settings) -> Broker:
     url = settings.broker_url
-    if _require("BROKER_URL", url, (*RABBIT_SCHEMES, *REDIS_SCHEMES)) in RABBIT_SCHEMES:
+    if urlsplit(url).scheme in RABBIT_SCHEMES:
         return RabbitBroker(url, settings.publish_timeout_s)
     client = connect_redis(url, settings.publish_timeout_s)
     return RedisBroker(client, url, settings.key_prefix, settings.publish_timeout_s)
@@ -34,7 +33,6 @@ def open_vectors(settings: Settings) -> VectorStore:
 
     if not settings.qdrant_url:
         return QdrantVectors.local(vectors_folder(settings), settings.key_prefix)
-    _require("QDRANT_URL", settings.qdrant_url, HTTP_SCHEMES)
     return QdrantVectors.server(settings.qdrant_url, settings.key_prefix)
 
 
@@ -44,11 +42,3 @@ def vectors_folder(settings: Settings) -> Path:
 
 def log_folder(settings: Settings) -> Path:
     return settings.data_dir / "log"
-
-
-def _require(name: str, url: str, schemes: tuple[str, ...]) -> str:
-    scheme = urlsplit(url).scheme
-    if scheme not in schemes:
-        expected = ", ".join(f"{s}://" for s in schemes)
-        raise StoreMisconfigured(f"{name}={url!r}: it must start with one of {expected}")
-    return scheme

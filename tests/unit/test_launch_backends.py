@@ -86,7 +86,7 @@ class TestChoiceOfBackends:
         [
             ("Redis", "localhost:6379", "must start with one of redis://, rediss://, unix://"),
             ("broker", "rabbitmq://h", "must start with one of amqp://"),
-            ("Qdrant", "http://h:99999", "is no URL"),
+            ("Qdrant", "http://h:99999", "has a port"),
             ("Qdrant", "http://[::1", "is no URL"),
         ],
     )

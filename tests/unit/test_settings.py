@@ -55,6 +55,53 @@ def test_a_password_in_the_query_is_hidden(url: str) -> None:
     assert "secret" not in masked(url)
 
 
+@pytest.mark.parametrize(
+    ("name", "url", "problem"),
+    [
+        ("REDIS_URL", "localhost:6379", "must start with one of redis://, rediss://, unix://"),
+        ("REDIS_URL", "redis:/127.0.0.1:6379", "must start with one of redis://"),
+        ("REDIS_URL", "", "must start with one of redis://"),
+        ("REDIS_URL", "redis://h:port/0", "port"),
+        ("REDIS_URL", "redis://h:6379/recsys", "number of a database"),
+        ("BROKER_URL", "amqpp://u:secret@h", "must start with one of amqp://"),
+        ("BROKER_URL", "u:secret@h", "must start with one of amqp://"),
+        ("BROKER_URL", "amqp://h:99999/", "port"),
+        ("BROKER_URL", "amqp://u:sec/secret@h/", "percent-encoded"),
+        ("BROKER_URL", "amqp://u:secret#secret@h/", "percent-encoded"),
+        ("BROKER_URL", "redis://u:1secret?@h/", "percent-encoded"),
+        ("QDRANT_URL", "h:6333", "must start with one of http://, https://"),
+        ("QDRANT_URL", "http://h:port", "port"),
+        ("QDRANT_URL", "http://[::1", "is no URL"),
+    ],
+)
+def test_a_url_with_a_typo(monkeypatch: pytest.MonkeyPatch, name: str, url: str, problem: str) -> None:
+    monkeypatch.setenv(name, url)
+    with pytest.raises(SystemExit) as ended:
+        read_settings()
+    (line,) = str(ended.value).splitlines()
+    assert line.startswith(f"{name}='")
+    assert problem in line
+    assert "secret" not in line
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("REDIS_URL", "redis://h"),
+        ("REDIS_URL", "rediss://u:p%40%2F@h:6380/15?ssl_ca_certs=/etc/ca.pem"),
+        ("REDIS_URL", "redis://h/?password=a@b"),
+        ("REDIS_URL", "unix:///tmp/redis.sock?db=1"),
+        ("BROKER_URL", "unix://u:secret@/tmp/redis.sock"),
+        ("BROKER_URL", "amqps://u:p%2F@[::1]:5671/a%2Fb?cafile=/etc/ca.pem"),
+        ("QDRANT_URL", "https://h/path"),
+        ("QDRANT_URL", ""),
+    ],
+)
+def test_a_right_url(monkeypatch: pytest.MonkeyPatch, name: str, url: str) -> None:
+    monkeypatch.setenv(name, url)
+    assert getattr(read_settings(), name.lower()) == url
+
+
 def test_every_wrong_setting_is_named_with_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANKING_PROFILE", "clever")
     monkeypatch.setenv("RANKING_WITHOUT", "looks,luck")
