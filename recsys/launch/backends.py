@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from recsys.launch.errors import LaunchError
 from recsys.settings import masked, url_problem
@@ -81,12 +81,24 @@ def url_finding(kind: Kind, url: str) -> Finding | None:
     return Finding(url, "malformed", problem) if problem else None
 
 
-def redis_finding(url: str, version: str, append_only: bool) -> Finding:
-    numbers = tuple(int(part) for part in version.split(".")[:2])
-    if numbers >= OLDEST_REDIS:
-        return Finding(url, "usable", append_only=append_only)
-    oldest = ".".join(map(str, OLDEST_REDIS))
-    return Finding(url, "unusable", f"is version {version}, too old (at least {oldest} is needed)")
+def redis_finding(url: str, facts: Mapping[str, Any]) -> Finding:
+    """``facts`` as INFO names them; what is not among them is taken to be right."""
+    if problem := _redis_problem(facts):
+        return Finding(url, "unusable", problem)
+    return Finding(url, "usable", append_only=bool(facts.get("aof_enabled", True)))
+
+
+def _redis_problem(facts: Mapping[str, Any]) -> str:
+    version, policy = str(facts.get("redis_version", "9.9")), str(facts.get("maxmemory_policy", ""))
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
+        return f"is version {version}, too old (at least {'.'.join(map(str, OLDEST_REDIS))} is needed)"
+    if facts.get("redis_mode") == "cluster":
+        return "is part of a cluster, but all keys have to be on one server"
+    if facts.get("role") == "slave":
+        return f"is a read-only replica of {facts.get('master_host')}:{facts.get('master_port')}: name that one"
+    if facts.get("maxmemory") and policy.startswith("allkeys"):
+        return f"has the maxmemory-policy {policy}, which deletes accepted events when memory is full: set noeviction"
+    return ""
 
 
 def _choose(kind: Kind, configured: Mapping[Kind, str], found: Finding, embedded_url: str) -> Choice:

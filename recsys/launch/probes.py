@@ -48,19 +48,14 @@ async def _is_open(port: int) -> bool:
 
 async def probe_redis(url: str) -> Finding:
     from recsys.stores.ports import StoreMisconfigured, StoreUnavailable
-    from recsys.stores.redis_client import connect_redis, redis_errors
+    from recsys.stores.redis_client import server_facts
 
-    client = connect_redis(url, ANSWER_S)
     try:
-        with redis_errors(url):
-            info = await client.info()
+        return redis_finding(url, await server_facts(url, ANSWER_S))
     except StoreMisconfigured as error:
         return Finding(url, "unusable", _in_short(error))
     except StoreUnavailable as error:
         return Finding(url, "silent", str(error))
-    finally:
-        await client.aclose()
-    return redis_finding(url, str(info.get("redis_version", "0")), bool(info.get("aof_enabled")))
 
 
 async def probe_broker(url: str) -> Finding:

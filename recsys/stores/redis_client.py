@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from redis import exceptions as errors
 from redis.asyncio import Redis
@@ -30,6 +31,14 @@ def connect_redis(url: str, timeout_s: float) -> Redis:
     except (TypeError, ValueError) as error:
         raise StoreMisconfigured(f"{masked(url)} has an option that Redis's client does not take: {error}") from error
     return client
+
+
+async def server_facts(url: str, timeout_s: float) -> dict[str, Any]:
+    """What INFO tells of the server; empty if its user may not ask. StoreUnavailable, StoreMisconfigured."""
+    async with connect_redis(url, timeout_s) as client:
+        with redis_errors(url), suppress(errors.NoPermissionError):
+            return dict(await client.info())
+    return {}
 
 
 @contextmanager

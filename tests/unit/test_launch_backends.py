@@ -74,7 +74,7 @@ class TestChoiceOfBackends:
         ]
 
     def test_an_unusable_server_leads_to_the_embedded_one_and_says_why(self) -> None:
-        found = findings(redis=redis_finding("redis://r", "5.0.14", append_only=True))
+        found = findings(redis=redis_finding("redis://r", {"redis_version": "5.0.14"}))
         chosen = choose_backends({}, found, PRIVATE)
         assert needs_private_redis({}, found)
         assert chosen.redis.url == PRIVATE
@@ -103,7 +103,7 @@ class TestChoiceOfBackends:
 
     @pytest.mark.parametrize("version", ["6.2", "6.2.14", "7.0.15", "8.0.0", "10.1"])
     def test_redis_from_6_2_on_is_usable(self, version: str) -> None:
-        assert redis_finding("redis://r", version, append_only=True).outcome == "usable"
+        assert redis_finding("redis://r", {"redis_version": version}).outcome == "usable"
 
     def test_a_broker_redis_without_append_only_file_is_noted(self) -> None:
         volatile = findings(redis=Finding("redis://r", "usable", append_only=False))
