@@ -46,6 +46,10 @@ class Settings(BaseSettings):
     )
 
     listen_host: str = Field("0.0.0.0", min_length=1, description="address the services listen on")
+    collector_host: str = Field("", description="host of the collector, for the web app; empty: as LISTEN_HOST")
+    recommendations_host: str = Field(
+        "", description="host of the recommendations service, for the web app; empty: as LISTEN_HOST"
+    )
     collector_port: int = Field(5000, description="port of the event collector")
     recommendations_port: int = Field(5001, description="port of the recommendations service")
     webapp_port: int = Field(8000, description="port of the demo web app")

@@ -68,12 +68,15 @@ class Services:
     """Both services. Every call may raise ServiceDown. Safe to use from several threads."""
 
     def __init__(self, settings: Settings) -> None:
-        ports = {"collector": settings.collector_port, "recommendations": settings.recommendations_port}
-        self.urls: Mapping[str, str] = {name: f"http://{settings.local_host}:{port}" for name, port in ports.items()}
+        places = {
+            "collector": (settings.collector_host or settings.local_host, settings.collector_port),
+            "recommendations": (settings.recommendations_host or settings.local_host, settings.recommendations_port),
+        }
+        self.urls: Mapping[str, str] = {name: f"http://{host}:{port}" for name, (host, port) in places.items()}
         self._patience = {"collector": settings.publish_timeout_s + 1, "recommendations": ANSWER_S}
         self._pools = {
-            name: urllib3.HTTPConnectionPool(settings.local_host, port, maxsize=CONNECTIONS, retries=False)
-            for name, port in ports.items()
+            name: urllib3.HTTPConnectionPool(host, port, maxsize=CONNECTIONS, retries=False)
+            for name, (host, port) in places.items()
         }
         self._lock = threading.Lock()
         self._epoch = 0

@@ -1,4 +1,4 @@
-"""The catalogue that a system without items is filled with."""
+"""The catalogue that a system without items is filled with; ``python -m recsys.launch.seed URL`` does it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 from urllib.parse import quote
+
+import typer
 
 from recsys.catalogue_csv import CatalogueError, Item, Skipped, catalogue_file, read_items
 from recsys.launch.errors import LaunchError, UsageError
 from recsys.launch.http import NoAnswer, request
+from recsys.settings import SHIPPED_CATALOGUE
 
 ITEMS_PER_CALL: Final = 5_000
 QUERY_S: Final = 5.0
@@ -78,3 +81,23 @@ def _expect_ok(call: str, status: int, body: bytes) -> bytes:
     if status != 200:
         raise LaunchError(f"{call} answered {status}: {body[:300].decode(errors='replace')}")
     return body
+
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    url: Annotated[str, typer.Argument(help="of the recommendations service")],
+    catalogue: Annotated[Path, typer.Option(envvar="CATALOGUE", help="as for run_all.sh")] = SHIPPED_CATALOGUE,
+) -> None:
+    """Send the catalogue to a service that has no items yet."""
+    try:
+        typer.echo(f"Catalogue: {seed(url.rstrip('/'), read_catalogue(catalogue))}")
+    except LaunchError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(error.exit_code) from error
+
+
+if __name__ == "__main__":
+    app()

@@ -11,10 +11,11 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from typer.testing import CliRunner
 
 from recsys.catalogue_csv import Item
 from recsys.launch.errors import LaunchError, UsageError
-from recsys.launch.seed import ITEMS_PER_CALL, Catalogue, read_catalogue, seed
+from recsys.launch.seed import ITEMS_PER_CALL, Catalogue, app, read_catalogue, seed
 
 
 def test_a_file_that_is_no_catalogue(tmp_path: Path) -> None:
@@ -90,3 +91,18 @@ class TestSeed:
     def test_says_what_the_service_answered(self, service: Recommendations) -> None:
         with pytest.raises(LaunchError, match="GET /catalogue answered 404"):
             seed(f"{service.url}/elsewhere", catalogue_of("1"))
+
+    @pytest.mark.parametrize("service", [[]], indirect=True)
+    def test_the_command_says_what_it_did(self, tmp_path: Path, service: Recommendations) -> None:
+        films = tmp_path / "films.csv"
+        films.write_text("movieId,title,genres\n1,A,Drama\n")
+        done = CliRunner().invoke(app, [service.url + "/", "--catalogue", str(films)])
+        assert (done.exit_code, done.output) == (0, "Catalogue: filled with 1 items\n")
+        assert service.received == [{"item_ids": ["1"], "genres": [["Drama"]]}]
+
+
+def test_the_command_on_a_service_that_is_away() -> None:
+    done = CliRunner().invoke(app, ["http://127.0.0.1:1"])
+    assert done.exit_code == 1
+    assert "127.0.0.1:1" in done.output
+    assert isinstance(done.exception, SystemExit)

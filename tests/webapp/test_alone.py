@@ -42,6 +42,26 @@ class TestWithoutServices:
         assert items_in(lonely.get("/reactions").text) == []
 
 
+def test_the_services_may_be_on_other_hosts(tmp_path: Path) -> None:
+    """As in containers of their own."""
+
+    class Well(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    with HTTPServer(("127.0.0.2", 0), Well) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = server.server_address[1]
+        hosts = {"collector_host": "127.0.0.2", "recommendations_host": "127.0.0.2"}
+        services = Services(Settings(_env_file=None, collector_port=port, recommendations_port=port, **hosts))
+        assert [services.health(name).status for name in ("collector", "recommendations")] == [200, 200]
+        services.close()
+        server.shutdown()
+
+
 @pytest.mark.parametrize("body", [b"not json", b"[]", b"{}", b'{"items": "x", "genres": 3}'])
 def test_answers_of_something_else_are_no_crash(tmp_path: Path, body: bytes) -> None:
     class Stranger(BaseHTTPRequestHandler):
