@@ -15,7 +15,7 @@ from recsys.artifacts import Artifacts
 from recsys.contract import ItemRecord
 from recsys.settings import Settings
 from recsys.stores.connect import open_state
-from recsys.stores.ports import EpochOver, StoreMisconfigured, StoreUnavailable, UsedCards
+from recsys.stores.ports import EpochOver, StoreUnavailable, UsedCards
 from recsys.stores.redis_state import RedisState
 from tests.servers import RedisServer
 
@@ -226,11 +226,6 @@ async def test_a_server_that_is_away_is_named(settings: Settings) -> None:
             await call
         assert "secret" not in str(error.value)
     await state.close()
-
-
-def test_an_unknown_scheme_says_what_to_write(settings: Settings) -> None:
-    with pytest.raises(StoreMisconfigured, match="REDIS_URL"):
-        open_state(settings.model_copy(update={"redis_url": "http://localhost"}))
 
 
 async def test_of_two_writers_who_read_the_same_the_second_is_told(state: RedisState, epoch: int) -> None:
