@@ -124,7 +124,8 @@ class Pipeline:
         if not (known and await self._state.claim(work.epoch, self._log.identity())):
             raise StoreMisconfigured(
                 f"{masked(self._settings.redis_url)} holds what was learned from another event log than the one in "
-                f"{self._log.folder}: set DATA_DIR to the folder of that one, or begin anew with another KEY_PREFIX"
+                f"{self._log.folder}: set DATA_DIR to the folder of that one, or begin anew by /cleanup or with "
+                "another KEY_PREFIX"
             )
 
     async def _write(self, work: EpochWork, deliveries: Sequence[Delivery]) -> int:

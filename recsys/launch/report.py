@@ -49,7 +49,6 @@ class Report:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.starting = True
 
     def say(self, text: str, style: str = "") -> None:
         self.console.print(escape(text), style=style, soft_wrap=True)
@@ -63,7 +62,7 @@ class Report:
     def crashed(self, child: Child, how: str, delay_s: float) -> None:
         name, log = child.program.name, child.program.log
         self.fail(f"{name} {how}; next start in {delay_s:g} s; log: {short(log)}")
-        if self.starting and child.crashes == 1:
+        if child.crashes == 1:
             self.tail(child)
 
     def restarted(self, child: Child) -> None:

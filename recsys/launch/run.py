@@ -147,7 +147,6 @@ async def _until_healthy(services: Sequence[Service], supervisor: Supervisor, re
                 answers = "; ".join(f"{name}: {answer}" for name, answer in ailing.items())
                 raise LaunchError(f"Not healthy within {HEALTHY_WITHIN_S:g} s: {answers}")
             await asyncio.sleep(HEALTH_POLL_S)
-    report.starting = False
 
 
 def _not_running(supervisor: Supervisor) -> dict[str, str]:

@@ -114,7 +114,7 @@ class TestSupervisor:
         await supervisor.stop()
 
 
-async def test_the_first_crash_while_starting_shows_the_end_of_the_log(tmp_path: Path) -> None:
+async def test_the_first_crash_shows_the_end_of_the_log(tmp_path: Path) -> None:
     console = Console(width=120, force_terminal=False, color_system=None, record=True, file=StringIO())
     report = Report(console)
     supervisor = Supervisor(report)
