@@ -78,8 +78,9 @@ async def test_the_pipeline_waits_for_a_disk_that_is_full(
     epoch, log = await state.current(), log_folder(settings)
     broker = open_broker(settings)
     await broker.publish(INTERACT_TOPIC, [b"rejected"])
+    log.mkdir(parents=True)
+    broken = fault(log, epoch)
     async with open_pipeline(settings.model_copy(update={"checkpoint_interval_s": 1e-9})) as pipeline:
-        broken = fault(log, epoch)
         with pytest.raises(StoreUnavailable, match="cannot write"):
             await drain_and_refresh(pipeline)
         broken.unlink(missing_ok=True)
