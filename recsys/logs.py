@@ -39,7 +39,8 @@ def configure_logs(settings: Settings, service: str) -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     for name in SERVER:
         logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [], True
+        if logger.handlers:  # uvicorn.access has none where nothing is to be logged of each request
+            logger.handlers, logger.propagate = [], True
         logger.setLevel(logging.NOTSET)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -26,4 +26,7 @@ def test_every_line_is_json_and_none_is_below_the_level(tmp_path: Path, redis_se
         lines = [json.loads(line) for line in service.output.splitlines()]
         assert {line["service"] for line in lines} == {service.name}
         assert any("running on" in line["event"] for line in lines)
+        assert not any("/healthcheck" in line["event"] for line in lines), (
+            "a line for each request is a fifth of its cost"
+        )
     assert silent.collector.output == ""
