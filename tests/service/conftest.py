@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from recsys.settings import Settings
+from recsys.stores.connect import open_broker, open_state
+from recsys.stores.ports import Broker
+from recsys.stores.redis_state import RedisState
 from tests.conftest import missing
 from tests.servers import RABBIT_PROGRAM, RabbitServer, RedisServer, redis_programs
 from tests.service.rig import Rig
@@ -30,6 +34,20 @@ def rig(system: Rig) -> Rig:
     """The system of the module, emptied."""
     system.cleanup()
     return system
+
+
+@pytest.fixture
+async def state(settings: Settings) -> AsyncIterator[RedisState]:
+    opened = open_state(settings)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def broker(settings: Settings) -> AsyncIterator[Broker]:
+    opened = open_broker(settings)
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture(scope="module")

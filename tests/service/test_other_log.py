@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from recsys.contract import INTERACT_TOPIC, ItemRecord
 from recsys.settings import Settings
-from recsys.stores.connect import log_folder, open_broker, open_state, open_vectors
+from recsys.stores.connect import log_folder, open_vectors
 from recsys.stores.event_log import EventLog
 from recsys.stores.ports import Broker, StoreMisconfigured
 from recsys.stores.redis_state import RedisState
@@ -19,20 +18,6 @@ from regular_pipeline.loop import Pipeline
 from regular_pipeline.service import open_pipeline
 from regular_pipeline.vectors import VectorMirror
 from tests.service.rig import dumped
-
-
-@pytest.fixture
-async def state(settings: Settings) -> AsyncIterator[RedisState]:
-    opened = open_state(settings)
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
-async def broker(settings: Settings) -> AsyncIterator[Broker]:
-    opened = open_broker(settings)
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from recsys.contract import INTERACT_TOPIC, ItemRecord
 from recsys.settings import Settings
-from recsys.stores.connect import log_folder, open_broker, open_state
+from recsys.stores.connect import log_folder
 from recsys.stores.event_log import EventLog, PartFolder
-from recsys.stores.ports import StoreUnavailable
+from recsys.stores.ports import Broker, StoreUnavailable
 from recsys.stores.redis_state import RedisState
 from regular_pipeline.epoch_work import EpochWork
 from regular_pipeline.loop import Pipeline
 from regular_pipeline.service import open_pipeline
-
-
-@pytest.fixture
-async def state(settings: Settings) -> AsyncIterator[RedisState]:
-    opened = open_state(settings)
-    yield opened
-    await opened.close()
 
 
 async def test_records_that_could_not_be_mirrored_are_mirrored_later_in_order(
@@ -69,14 +62,13 @@ def no_rejected(log: Path, epoch: int) -> Path:
 
 @pytest.mark.parametrize("fault", [no_folder, no_checkpoint, no_rejected])
 async def test_the_pipeline_waits_for_a_disk_that_is_full(
-    fault: Callable[[Path, int], Path], settings: Settings, state: RedisState
+    fault: Callable[[Path, int], Path], settings: Settings, state: RedisState, broker: Broker
 ) -> None:
     async def drain_and_refresh(pipeline: Pipeline) -> None:
         await pipeline.tick()
         await pipeline.refresh()
 
     epoch, log = await state.current(), log_folder(settings)
-    broker = open_broker(settings)
     await broker.publish(INTERACT_TOPIC, [b"rejected"])
     log.mkdir(parents=True)
     broken = fault(log, epoch)
@@ -88,7 +80,6 @@ async def test_the_pipeline_waits_for_a_disk_that_is_full(
     assert "rejected" in (log / "rejected.jsonl").read_text()
     assert [path.name for path in (log / f"epoch-{epoch}").glob("checkpoint*")] == ["checkpoint.npz"]
     assert await broker.depth() == 0
-    await broker.close()
 
 
 async def test_a_log_that_cannot_be_made_is_named(settings: Settings) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from recsys.contract import IMPRESSION_TOPIC, INTERACT_TOPIC, ItemRecord
 from recsys.settings import Settings
-from recsys.stores.connect import log_folder, open_broker, open_state
+from recsys.stores.connect import log_folder
 from recsys.stores.event_log import EventLog
 from recsys.stores.ports import Broker, Delivery, StoreMisconfigured, StoreUnavailable
 from recsys.stores.redis_state import RedisState
@@ -22,20 +22,6 @@ from tests.service.rig import dumped
 
 class Killed(BaseException):
     """The process ends here."""
-
-
-@pytest.fixture
-async def state(settings: Settings) -> AsyncIterator[RedisState]:
-    opened = open_state(settings)
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
-async def broker(settings: Settings) -> AsyncIterator[Broker]:
-    opened = open_broker(settings)
-    yield opened
-    await opened.close()
 
 
 async def tick_with(error: BaseException, pipeline: Pipeline) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import polars as pl
@@ -11,7 +10,7 @@ import pytest
 from recsys.contract import INTERACT_TOPIC, ItemRecord
 from recsys.settings import Settings
 from recsys.stores import event_log
-from recsys.stores.connect import log_folder, open_broker, open_state
+from recsys.stores.connect import log_folder, open_broker
 from recsys.stores.event_log import EventLog
 from recsys.stores.redis_state import RedisState
 from regular_pipeline import loop, service
@@ -19,13 +18,6 @@ from regular_pipeline.counts import Counts
 from regular_pipeline.loop import Pipeline
 from regular_pipeline.service import open_pipeline
 from tests.service.rig import dumped
-
-
-@pytest.fixture
-async def state(settings: Settings) -> AsyncIterator[RedisState]:
-    opened = open_state(settings)
-    yield opened
-    await opened.close()
 
 
 async def add(state: RedisState, pipeline: Pipeline, item: str) -> None:
