@@ -84,6 +84,11 @@ class Settings(BaseSettings):
             raise ValueError(f"it {problem}")
         return url
 
+    @field_validator("catalogue", mode="before")
+    @classmethod
+    def _some_catalogue(cls, path: str | Path) -> str | Path:
+        return path or SHIPPED_CATALOGUE
+
     @field_validator("ranking_profile")
     @classmethod
     def _known_profile(cls, profile: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.settings import Settings, masked, read_settings
+from recsys.settings import SHIPPED_CATALOGUE, Settings, masked, read_settings
 
 
 @pytest.mark.parametrize(
@@ -155,6 +155,11 @@ def test_right_settings_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_services_are_reached_where_they_listen(listen_host: str, local: str) -> None:
     assert Settings(_env_file=None, listen_host=listen_host).local_host == local
+
+
+def test_an_empty_catalogue_is_that_of_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CATALOGUE", "")
+    assert read_settings().catalogue == SHIPPED_CATALOGUE
 
 
 def test_an_empty_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
