@@ -36,6 +36,12 @@ install_servers
 # shellcheck source=environment.sh
 source "$root/environment.sh"
 prepare_environment requirements-dev.txt
+# Built from source; without a compiler its tests are skipped.
+if command -v cc >/dev/null; then
+    prepare_environment requirements-lightfm.txt
+else
+    echo "Not installed, so its tests are skipped: lightfm, which needs a C compiler"
+fi
 
 export PATH="$environment/bin:$PATH"
 

@@ -92,7 +92,7 @@ class Collector:
 
 def create_app(settings: Settings) -> FastAPI:
     state, broker = open_state(settings), open_broker(settings)
-    collector = Collector(state, broker, settings.publish_timeout_s)
+    collector = Collector(state.epochs, broker, settings.publish_timeout_s)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

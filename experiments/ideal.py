@@ -9,18 +9,17 @@ learns at once.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
 
 from grader.errors import GraderError
 from grader.ladder.recommenders import best
-from grader.session import opinions_of
 from grader.worlds.latent_taste import LatentTaste
 from grader.worlds.world import Ints, World
-from recsys.ranking.posterior import Doubles, Floats
-from recsys.ranking.taste import ChoiceSet, dislike_worth, fold_in
+from recsys.recommenders.bandit.posterior import Doubles, Floats
+from recsys.recommenders.bandit.taste import ChoiceSet, dislike_worth, fold_in
 from recsys.user_state import DISLIKE, LIKE
 
 NEEDS_TASTES: Final = ("genres", "features")
@@ -99,7 +98,7 @@ class Ideal:
         self._said: defaultdict[int, list[tuple[list[int], Ints]]] = defaultdict(list)
         self._lifts: dict[int, Floats] = {}  # of the list last shown to each user
 
-    def recommend(self, user: int, shown: Sequence[int], k: int) -> list[int]:
+    def recommend(self, user: int, shown: Sequence[int], k: int, at: float = 0.0) -> list[int]:
         if user not in self._said or not self._features.shape[1]:
             found = best(self._index, shown, k)
             self._lifts[user] = np.ones(len(found), np.float32)
@@ -112,9 +111,8 @@ class Ideal:
         self._lifts[user] = lift[found]
         return found
 
-    def react(self, user: int, items: Sequence[int], liked: Sequence[bool]) -> None:
+    def react(self, user: int, items: Sequence[int], opinions: Mapping[int, bool], at: float = 0.0) -> None:
         shown = list(items)
-        opinions = opinions_of(self._world, user, shown)
         marks = np.array([(LIKE if opinions[item] else DISLIKE) if item in opinions else 0 for item in shown])
         self._said[user].append((shown, marks))
         # Shown to those whom it suits, an item has to be liked more often.

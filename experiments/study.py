@@ -6,7 +6,7 @@ import multiprocessing
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import resource_tracker
 from typing import Final, NamedTuple
@@ -17,23 +17,21 @@ from rich.progress import track
 from scipy import stats
 
 from experiments.ideal import Ideal
-from experiments.system import System, play
-from grader.errors import GraderError
+from experiments.system import Clock, System
+from experiments.variants import recipe_of
 from grader.grade import usual_lists
 from grader.ladder.rungs import play_rungs
-from grader.ladder.simulate import simulate
-from grader.metrics.lists import NOTHING, judge
+from grader.ladder.simulate import Replay, simulate
+from grader.metrics.lists import judge
 from grader.scoring import PROFILES, measure_lists, score
-from grader.session import opinions_of
 from grader.traffic import Plan, TrafficConfig, plan_traffic
 from grader.worlds.spec import open_world
 from grader.worlds.world import Ints, World
-from recsys.ranking.profiles import Ranking, ranking
 
 K: Final = 10
 CHECKPOINTS: Final = (1_000, 3_000, 10_000)  # reactions seen
 FIFTHS: Final = 5
-ALL_RUNGS: Final = "all"
+STEPS: Final = 20
 IDEAL: Final = 8  # names the random stream
 STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -44,8 +42,7 @@ class Study:
     variants: tuple[str, ...]
     seeds: tuple[int, ...]
     lists: float | None
-    refresh_s: float
-    learn_s: float
+    clock: Clock
     rungs: tuple[str, ...] = ()  # of the grader's ladder
     ideals: tuple[str, ...] = ()  # what an ideal learner knows
 
@@ -57,11 +54,16 @@ class Task(NamedTuple):
 
 
 class Played(NamedTuple):
-    """Metrics of one play; ``fifths`` and ``at`` are precision along the run and around CHECKPOINTS reactions."""
+    """Metrics of one play; ``fifths`` and ``at`` are precision along the run and around CHECKPOINTS reactions.
+
+    ``along`` is precision in finer steps; costs are those of ``experiments.system.Costs``, none for who is no system.
+    """
 
     values: dict[str, float]
     fifths: list[float]
     at: list[float]
+    along: list[float] = []  # noqa: RUF012  # never changed
+    costs: dict[str, float] = {}  # noqa: RUF012
 
 
 def run_study(console: Console, study: Study, processes: int) -> dict[Task, Played]:
@@ -70,7 +72,7 @@ def run_study(console: Console, study: Study, processes: int) -> dict[Task, Play
     jobs = [(study, tasks[n : n + len(study.variants)]) for n in range(0, len(tasks), len(study.variants))]
     played: dict[Task, Played] = {}
     with ExitStack() as stack:
-        with _stopping_later():
+        with stopping_later():
             pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(min(processes, len(jobs))))
         for results in track(pool.imap_unordered(play_tasks, jobs), "playing", len(jobs), console=console):
             played |= results
@@ -78,7 +80,7 @@ def run_study(console: Console, study: Study, processes: int) -> dict[Task, Play
 
 
 @contextmanager
-def _stopping_later() -> Iterator[None]:
+def stopping_later() -> Iterator[None]:
     """Whoever wants to stop this process waits for the end of the block. Processes begun in it never see Ctrl-C.
 
     A pool that is left half started, and players that are told by two, would print tracebacks.
@@ -104,11 +106,11 @@ def play_tasks(job: tuple[Study, Sequence[Task]]) -> dict[Task, Played]:
     spec, _, seed = tasks[0]
     world, plan = _stage(spec, seed, study.lists)
     for knows in study.ideals:
-        items = simulate(world, plan, Ideal(world, knows, np.random.default_rng([seed, IDEAL])), K)
-        played[Task(spec, f"ideal: {knows}", seed)] = _judged(world, plan, items, seed)
+        replay = simulate(world, plan, Ideal(world, knows, np.random.default_rng([seed, IDEAL])), K)
+        played[Task(spec, f"ideal: {knows}", seed)] = _judged(world, plan, replay, seed)
     if study.rungs:
-        for rung, items in play_rungs(world, plan, K, seed, () if ALL_RUNGS in study.rungs else study.rungs):
-            played[Task(spec, f"ladder: {rung.name}", seed)] = _judged(world, plan, items, seed)
+        for rung, replay in play_rungs(world, plan, K, seed, study.rungs):
+            played[Task(spec, f"ladder: {rung.name}", seed)] = _judged(world, plan, replay, seed)
     return played
 
 
@@ -119,75 +121,26 @@ def _stage(spec: str, seed: int, lists: float | None) -> tuple[World, Plan]:
     return world, plan_traffic(world.n_users, traffic, seed)
 
 
-def ranking_of(variant: str) -> Ranking:
-    """``profile-component+part.constant=number``: without the components, with other constants; any number of both.
-
-    GraderError for a name there is not, or a value that is none.
-    """
-    try:
-        return _ranking_of(variant)
-    except ValueError as error:
-        raise GraderError(f"--variant {variant}: {error}") from error
-
-
-def _ranking_of(variant: str) -> Ranking:
-    names, *changes = variant.split("+")
-    profile, *without = names.split("-")
-    chosen = ranking(profile, ",".join(without))
-    for change in changes:
-        name, _, value = change.partition("=")
-        chosen = _changed(chosen, name, value)
-    return chosen
-
-
-def _changed(ranking: Ranking, name: str, value: str) -> Ranking:
-    constants = {
-        f"{part}.{of}" for part, config in asdict(ranking).items() if isinstance(config, dict) for of in config
-    }
-    if name not in constants:
-        raise ValueError(f"there is no constant {name!r}: choose from {', '.join(sorted(constants))}")
-    part, _, constant = name.partition(".")
-    config = getattr(ranking, part)
-    kind = type(getattr(config, constant))
-    number = int(value) if kind is int else kind(float(value))
-    return replace(ranking, **{part: replace(config, **{constant: number})})
-
-
 def play_task(study: Study, task: Task) -> Played:
     """What the variant achieves in this world with this seed."""
     world, plan = _stage(task.world, task.seed, study.lists)
-    system = System(world, ranking_of(task.variant), task.seed, study.refresh_s, study.learn_s)
-    return _judged(world, plan, play(world, plan, system, K), task.seed)
+    system = System(world, recipe_of(task.variant), task.seed, study.clock)
+    played = _judged(world, plan, simulate(world, plan, system, K), task.seed)
+    return played._replace(costs=system.costs._asdict())
 
 
-def _judged(world: World, plan: Plan, items: Ints, seed: int) -> Played:
-    """Lists (lists, k) in the order of ``plan.lists``."""
-    lists = judge(world, plan.step_user[plan.lists], items)
+def _judged(world: World, plan: Plan, replay: Replay, seed: int) -> Played:
+    lists = judge(world, plan.step_user[plan.lists], replay.lists)
     measured = measure_lists(world.catalogue, lists, seed)
     values = {name: one.value for name, one in measured.items()}
     values["points"] = score(measured, PROFILES["standard"]).quality.value
     hits = lists.hits.mean(axis=1)
     fifths = [float(part.mean()) for part in np.array_split(hits, FIFTHS)]
-    before = reactions_before(world, plan, items)
-    return Played(values, fifths, [around(before, hits, count) for count in CHECKPOINTS])
+    at = [around(replay.reactions, hits, count) for count in CHECKPOINTS]
+    return Played(values, fifths, at, [float(part.mean()) for part in np.array_split(hits, STEPS)])
 
 
-def reactions_before(world: World, plan: Plan, items: Ints) -> list[int]:
-    """For each list, how many reactions had come."""
-    last: dict[int, list[int]] = {}
-    before: list[int] = []
-    reactions = 0
-    for step in plan.order.tolist():
-        user = int(plan.step_user[step])
-        if plan.looks[step]:
-            last[user] = [item for item in items[len(before)].tolist() if item != NOTHING]
-            before.append(reactions)
-        else:
-            reactions += len(opinions_of(world, user, last.pop(user, [])))
-    return before
-
-
-def around(before: Sequence[int], hits: np.ndarray, count: int) -> float:
+def around(before: Ints, hits: np.ndarray, count: int) -> float:
     """Mean precision of the hundred lists that follow the ``count``-th reaction; NaN if it never came."""
     first = int(np.searchsorted(before, count))
     return float(hits[first : first + 100].mean()) if first < len(hits) else float("nan")

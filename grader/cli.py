@@ -17,6 +17,7 @@ from grader.doctor.command import doctor
 from grader.errors import GraderError
 from grader.grade import GradeConfig, grade, require_health, set_stage
 from grader.honesty_command import honesty
+from grader.ladder.rungs import own_rung
 from grader.limits import broken, parse_limits
 from grader.options import (
     EXIT_BROKEN,
@@ -31,6 +32,7 @@ from grader.options import (
     LagOption,
     Lists,
     Output,
+    OwnRungs,
     ProfileSpec,
     Rate,
     RecsUrl,
@@ -77,6 +79,7 @@ def run_command(
     salt: Salt = None,
     explain: Explain = None,
     ladder: Ladder = True,
+    rung: OwnRungs = None,
     lag: LagOption = True,
     output: Output = None,
     fail_under: FailUnder = "",
@@ -103,7 +106,10 @@ def run_command(
         ladder=ladder,
         lag=lag,
         salt=salt,
+        rungs=tuple(rung or ()),
     )
+    for name in config.rungs:
+        own_rung(name)
     require_health(address, timeout)
     prepare_folder(output or RUNS)
     with ProgressScreen(Console(stderr=True, emoji=False)) as screen:

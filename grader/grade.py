@@ -50,6 +50,7 @@ class GradeConfig:
     ladder: bool = True
     lag: bool = True
     salt: int | None = None
+    rungs: tuple[str, ...] = ()  # of somebody's own, beside those of the ladder: module:Class
 
 
 class Screen(Protocol):
@@ -92,7 +93,7 @@ def _climb(config: GradeConfig, world: World, plan: Plan, screen: Screen) -> lis
             screen.begin(f"reference ladder: {name}", len(plan.looks))
         screen.advance(steps)
 
-    return list(climb(world, plan, config.k, config.seed, stepped))
+    return list(climb(world, plan, config.k, config.seed, stepped, config.rungs))
 
 
 def require_health(address: Address, timeout_s: float) -> None:

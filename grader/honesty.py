@@ -7,7 +7,7 @@ verdicts promise can simply be counted.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,13 +35,13 @@ class Mixed:
         self._share = share
         self._rng = rng
 
-    def recommend(self, user: int, shown: Sequence[int], k: int) -> list[int]:
+    def recommend(self, user: int, shown: Sequence[int], k: int, at: float = 0.0) -> list[int]:
         count = self._rng.binomial(k, self._share)
         top = without(self._order[: k + len(shown)], shown)[:count]
         drawn = self._rng.choice(len(self._order), min(2 * k + len(shown), len(self._order)), replace=False)
         return (top + without(drawn, [*shown, *top]))[:k]
 
-    def react(self, user: int, items: Sequence[int], liked: Sequence[bool]) -> None:
+    def react(self, user: int, items: Sequence[int], opinions: Mapping[int, bool], at: float = 0.0) -> None:
         pass
 
 
@@ -70,7 +70,7 @@ def measured_repeats(crowd: World, make: Make, users: int, repeats: int, seed: i
 
 def measured_run(crowd: World, world: World, make: Make, seed: int, luck: Sequence[int]) -> Measurements:
     plan = plan_traffic(world.n_users, TrafficConfig(), seed)
-    items = simulate(world, plan, make(world, np.random.default_rng(luck)), K)
+    items = simulate(world, plan, make(world, np.random.default_rng(luck)), K).lists
     measured = measure_lists(crowd.catalogue, judge(world, plan.step_user[plan.lists], items), seed)
     return with_points(measured, PROFILES["standard"])
 

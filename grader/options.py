@@ -52,6 +52,9 @@ Explain = Annotated[
     bool | None, typer.Option("--explain/--no-explain", help="ask for the source of items; default: if offered")
 ]
 Ladder = Annotated[bool, typer.Option("--ladder/--no-ladder", help="compute the reference ladder before the run")]
+OwnRungs = Annotated[
+    list[str] | None, typer.Option("--rung", help="one more for the ladder, of your own: module:Class; may be repeated")
+]
 LagOption = Annotated[bool, typer.Option("--lag/--no-lag", help="measure the feedback lag after the run")]
 Output = Annotated[Path | None, typer.Option(help="folder for run.json, requests.parquet and report.html")]
 FailUnder = Annotated[str, typer.Option(help="exit with 1 unless it holds: points=38,p95_ms=50")]

@@ -19,7 +19,7 @@ from load_tests.benchmark_run import Options, Part, Screen
 
 INTERRUPTED: Final = 130
 # It takes minutes and gigabytes.
-UNLESS_ASKED: Final = (Part.REFRESH,)
+UNLESS_ASKED: Final = (Part.REFRESH, Part.TRAIN)
 ALL: Final = "all"
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -45,7 +45,7 @@ def benchmark(
     calls: Annotated[int, typer.Option(min=500, max=8_000, help="recs, interact: calls to each in a round.")] = 2_000,
     seconds: Annotated[float, typer.Option(min=1, help="latency, freshness: length of the traffic.")] = 30,
     messages: Annotated[int, typer.Option(min=10_000, help="drain: messages that wait at its start.")] = 20_000,
-    rows: Annotated[int, typer.Option(min=10_000, help="refresh: rows of the log it builds on.")] = 25_000_000,
+    rows: Annotated[int, typer.Option(min=10_000, help="refresh, train: rows of the log.")] = 25_000_000,
     folder: Annotated[
         Path | None,
         typer.Option(exists=True, file_okay=False, help="Where to put temporary files: the disk to measure on."),
@@ -66,6 +66,7 @@ def benchmark(
     startup    run_all.sh to both healthchecks
     grader     requests a second that the grader sends from one core, and whether its memory grows
     refresh    time and memory with 25 million rows logged: minutes, 1 GB of disk
+    train      ALS on the same log beside the library alone, and /recs meanwhile: ten minutes, 3 GB of memory
     all        all of these
     """
     chosen = _chosen(parts or [])

@@ -61,6 +61,11 @@ class Child:
     def output(self) -> str:
         return self._log.read_text(errors="replace")
 
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._process.poll()
+
     def require_running(self) -> None:
         if (code := self._process.poll()) is not None:
             tail = "\n".join(self.output.splitlines()[-TAIL_LINES:])

@@ -39,9 +39,9 @@ async def _impressions(run: Run) -> Figure:
 
 
 async def _add_items(system: System) -> int:
-    epoch = await system.state.current()
+    epoch = await system.state.epochs.current()
     records = catalogue(ITEMS)
-    await system.state.add(epoch, records, [record.id for record in records])
+    await system.state.catalogue.add(epoch, records, [record.id for record in records])
     return epoch
 
 

@@ -20,7 +20,7 @@ LIKE_SHARE: Final = 0.1
 # Of the rows of a log, as with the grader: 52 lists and 36 reactions to lists a second, one reaction in ten a like.
 KINDS: Final = ("like", "dislike", "impression")
 KIND_SHARES: Final = (0.04, 0.37, 0.59)
-SOURCES: Final = ("ranked", "explore")
+SOURCES: Final = ("bandit", "explore")
 RANKED: Final = 7  # of the ten of a list
 ROWS_PER_S: Final = 880.0  # of the grader's traffic
 

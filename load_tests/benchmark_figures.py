@@ -44,6 +44,8 @@ PROMOTION_MS: Final = Budget(1_000, 500)
 DRAIN_PER_S: Final = Budget(20_000, 50_000, more_is_better=True)  # rows of the event log
 REFRESH_S: Final = Budget(2, 0.5)
 MEMORY_GB: Final = Budget(2, 1)
+TRAIN_RATIO: Final = Budget(1.5, 1.1)  # of the library's seconds
+TRAIN_MS: Final = Budget(15, 8)
 STARTUP_S: Final = Budget(10, 4)
 GRADER_PER_S: Final = Budget(1_000, 3_000, more_is_better=True)
 GRADER_GROWTH_MB: Final = Budget(100, 20)

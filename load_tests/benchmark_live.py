@@ -19,8 +19,8 @@ from load_tests.benchmark_run import Run
 from load_tests.benchmark_system import ITEMS, System, catalogue, open_system, require_ok
 from load_tests.benchmark_traffic import PER_SECOND, Traffic, control, interact_call, recs_call
 from load_tests.http_client import Pool, Timings, call, open_pools
-from recsys.artifacts import TOP_LIST_SIZE
-from recsys.stores.redis_state import USERS
+from recsys.recommenders.toplists import TOP_LIST_SIZE
+from recsys.stores.redis_scripts import USERS
 from recsys.user_state import LIKE, UserState
 
 WARM_UP_S: Final = 3.0
@@ -183,7 +183,7 @@ async def _probe(live: Live, user_id: str) -> float:
     accepted = time.perf_counter()
     require_ok(status, answer)
     system = live.system
-    key = f"{system.settings.key_prefix}:{await system.state.current()}:{USERS}"
+    key = f"{system.settings.key_prefix}:{await system.state.epochs.current()}:{USERS}"
     while not _holds_like(await system.redis.hget(key, user_id)):
         if time.perf_counter() - accepted > PROBE_PATIENCE_S:
             raise BenchmarkError(f"a like was not in its user's state after {PROBE_PATIENCE_S:g} s")

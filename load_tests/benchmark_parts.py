@@ -23,6 +23,7 @@ from load_tests.benchmark_ratio import interact, recs
 from load_tests.benchmark_refresh import refresh
 from load_tests.benchmark_run import Options, Part, Run, Screen
 from load_tests.benchmark_startup import startup
+from load_tests.benchmark_train import train
 from recsys.launch.errors import LaunchError
 from recsys.settings import masked
 from recsys.stores.ports import StoreError
@@ -36,6 +37,7 @@ MEASURES: Final[dict[Part, Measure]] = {
     Part.DRAIN: drain,
     Part.STARTUP: startup,
     Part.REFRESH: refresh,
+    Part.TRAIN: train,
     Part.GRADER: grader,
 }
 OF_EACH_BROKER: Final = (Part.INTERACT, Part.LATENCY, Part.FRESHNESS, Part.DRAIN)

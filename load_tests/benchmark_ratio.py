@@ -17,9 +17,9 @@ from load_tests.benchmark_run import Run
 from load_tests.benchmark_system import ITEMS, System, catalogue, open_system, require_ok
 from load_tests.benchmark_traffic import interact_call, reactions, recs_call
 from load_tests.http_client import Pool, Timings, call, closed_loop, open_pools
-from recsys.stores.redis_state import DECK, USERS
+from recsys.stores.redis_scripts import QUEUE, USERS
 
-DEAL_S: Final = 30.0  # longest wait for a refresh that deals cards
+FILL_S: Final = 30.0  # longest wait for a refresh that fills the exploration queue
 CONNECTIONS: Final = 50
 USERS_WARM: Final = 1_000
 LISTS_SHOWN: Final = 3
@@ -62,13 +62,15 @@ async def recs(run: Run) -> list[Figure]:
         port = free_port()
         bare = await system.start_baseline(port)
         users = await _warm_users(system, [pipeline, collector, service])
-        names = [f"{system.settings.key_prefix}:{await system.state.current()}:{name}" for name in (USERS, DECK)]
+        names = [
+            f"{system.settings.key_prefix}:{await system.state.epochs.current()}:{name}" for name in (USERS, QUEUE)
+        ]
 
-        async def dealt() -> bool:
-            """The warm users took the cards faster than new ones came."""
+        async def filled() -> bool:
+            """The warm users took candidates faster than new ones came."""
             return bool(await system.redis.exists(*names) == len(names))
 
-        await until(dealt, "new cards in the deck", DEAL_S, pipeline)
+        await until(filled, "a new exploration queue", FILL_S, pipeline)
         pipeline.pause()
         calls = [users[i % len(users)] for i in range(run.options.calls)]
         ours = Side(system.settings.recommendations_port, service, system.redis_server, [recs_call(u) for u in calls])
@@ -76,7 +78,7 @@ async def recs(run: Run) -> list[Figure]:
         saved: dict[str, Any] = {name: await system.redis.dump(name) for name in names}
 
         async def restore() -> None:
-            """Every round begins with the same users and cards."""
+            """Every round begins with the same users and candidates."""
             for name, value in saved.items():
                 await system.redis.restore(name, 0, value, replace=True)
             await run.broker.empty(system.redis, system.settings.key_prefix)
@@ -119,7 +121,7 @@ async def interact(run: Run) -> list[Figure]:
 
 
 async def _warm_users(system: System, children: Sequence[Child]) -> list[str]:
-    """Users who were shown lists and reacted to one, all of it drained and in the artifacts."""
+    """Users who were shown lists and reacted to one, all of it drained and in the models."""
     await system.add_items(catalogue(ITEMS))
     users = [f"user-{number}" for number in range(USERS_WARM)]
     rng = random.Random(0)

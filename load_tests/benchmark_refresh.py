@@ -1,4 +1,4 @@
-"""New artifacts and memory of a pipeline whose log is long."""
+"""New models and memory of a pipeline whose log is long."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ SAMPLE_S: Final = 0.002
 
 async def refresh(run: Run) -> list[Figure]:
     rows = run.options.rows
-    _require_disk(run, rows)
+    require_disk(run, rows)
     async with open_system(run, REFRESH_INTERVAL_S=str(INTERVAL_S)) as system:
-        await _write_items(system)
-        await _write_log(run, system, rows)
+        await write_items(system)
+        await write_log(run, system, rows)
         run.say(f"waiting for the pipeline to read {rows:,} rows")
         pipeline = system.start_pipeline()
         await system.settle(rows, [pipeline], READ_S)
@@ -54,7 +54,7 @@ async def refresh(run: Run) -> list[Figure]:
             float(np.median(delays)),
             "s",
             REFRESH_S,
-            f"from all rows applied to artifacts that reflect them, {LOG_ITEMS:,} items; includes up to {INTERVAL_S} s "
+            f"from all rows applied to a model that reflects them, {LOG_ITEMS:,} items; includes up to {INTERVAL_S} s "
             f"of waiting for its turn; median of {REPEATS}, {min(delays):.2f} to {max(delays):.2f}",
         ),
         Figure(
@@ -62,13 +62,13 @@ async def refresh(run: Run) -> list[Figure]:
             peak / GB,
             "GB",
             MEMORY_GB,
-            f"resident, 1 GB = 10⁹ bytes; {at_start / GB:.2f} GB when the first artifacts were published",
+            f"resident, 1 GB = 10⁹ bytes; {at_start / GB:.2f} GB when the first model was published",
         ),
-        Figure(f"start of the pipeline {what}", read_s, "s", detail="without a checkpoint, to the first artifacts"),
+        Figure(f"start of the pipeline {what}", read_s, "s", detail="without a checkpoint, to the first model"),
     ]
 
 
-def _require_disk(run: Run, rows: int) -> None:
+def require_disk(run: Run, rows: int) -> None:
     free = shutil.disk_usage(run.workspace.folder).free
     if free < rows * BYTES_PER_ROW:
         raise BenchmarkError(
@@ -77,34 +77,34 @@ def _require_disk(run: Run, rows: int) -> None:
         )
 
 
-async def _write_items(system: System) -> None:
+async def write_items(system: System) -> None:
     """The catalogue in the state and its mirror on disk."""
-    epoch = await system.state.current()
+    epoch = await system.state.epochs.current()
     records = catalogue(LOG_ITEMS)
     mirror = EventLog(log_folder(system.settings)).catalogue(epoch)
     for start in range(0, LOG_ITEMS, CHUNK_ITEMS):
         chunk = records[start : start + CHUNK_ITEMS]
-        await system.state.add(epoch, chunk, [record.id for record in chunk])
+        await system.state.catalogue.add(epoch, chunk, [record.id for record in chunk])
         columns = {"item_id": [r.id for r in chunk], "genres": [list(r.genres) for r in chunk]}
         mirror.append(pl.DataFrame(columns, schema=CATALOGUE_SCHEMA))
 
 
-async def _write_log(run: Run, system: System, rows: int) -> None:
+async def write_log(run: Run, system: System, rows: int) -> None:
     """The event log, and a ledger that says that all of it was applied."""
-    epoch = await system.state.current()
+    epoch = await system.state.epochs.current()
     events = EventLog(log_folder(system.settings)).events(epoch)
     for frame in log_rows(rows, LOG_ITEMS, PART_ROWS):
         events.append(frame)
         run.say(f"writing an event log of {rows:,} rows: {events.rows / rows:.0%}")
         await asyncio.sleep(0)
-    await system.state.apply(epoch, (0, rows), {}, {})
+    await system.state.ledger.apply(epoch, (0, rows), {}, {})
 
 
 async def _publish_delay(run: Run, system: System, pipeline: Child, logged: int, number: int) -> float:
-    """Seconds from new rows applied to artifacts that reflect them."""
+    """Seconds from new rows applied to a model that reflects them."""
     run.say(f"refresh {number + 1} of {REPEATS}")
     rows = logged + NEW_ROWS * (number + 1)
-    epoch = await system.state.current()
+    epoch = await system.state.epochs.current()
     await system.publish(INTERACT_TOPIC, interactions(epoch, NEW_ROWS // K, LOG_ITEMS))
     await _reach(rows, system.applied, pipeline)
     applied = time.perf_counter()

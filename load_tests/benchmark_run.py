@@ -27,6 +27,7 @@ class Part(StrEnum):
     DRAIN = "drain"
     STARTUP = "startup"
     REFRESH = "refresh"
+    TRAIN = "train"
     GRADER = "grader"
 
 
@@ -36,7 +37,7 @@ class Options:
     calls: int  # of each, per round
     seconds: float  # of grader-like traffic
     messages: int  # that the drain finds waiting
-    rows: int  # of the event log that the refresh builds on
+    rows: int  # of the event log that refresh and training build on
     folder: Path | None  # for temporary files; None for the system's
 
 

@@ -20,8 +20,7 @@ from load_tests.http_client import call, open_pools
 from recsys.contract import ItemRecord
 from recsys.launch.embedded_redis import reserve
 from recsys.settings import Settings
-from recsys.stores.connect import open_broker
-from recsys.stores.redis_state import ARTIFACTS, RedisState
+from recsys.stores.connect import State, open_broker, redis_state
 
 ITEMS: Final = 24_500
 GENRES: Final = tuple(f"genre-{number}" for number in range(19))
@@ -49,7 +48,7 @@ class System:
     environment: dict[str, str]
     redis_server: Child
     redis: Redis
-    state: RedisState
+    state: State
 
     def start_pipeline(self) -> Child:
         return self._start("pipeline", "regular_pipeline")
@@ -89,16 +88,15 @@ class System:
 
     async def applied(self) -> int:
         """Rows of the event log that the state reflects."""
-        return await self.state.applied(await self.state.current())
+        return await self.state.ledger.applied(await self.state.epochs.current())
 
     async def published_rows(self) -> int:
-        """Rows of the event log that the artifacts in force reflect."""
-        key = f"{self.settings.key_prefix}:{await self.state.current()}:{ARTIFACTS}"
-        version: Any = await self.redis.hget(key, "version")
-        return -1 if version is None else int(version.partition(b".")[0])
+        """Rows of the event log that all live models in force reflect; -1 before the first."""
+        facts = await self.state.models.facts(await self.state.epochs.current())
+        return min((int(of["rows"]) for of in facts.values()), default=-1)
 
     async def settle(self, rows: int, children: Iterable[Child], seconds: float = SETTLE_S) -> None:
-        """Wait until all of this many rows are applied and in the published artifacts."""
+        """Wait until all of this many rows are applied and in the published models."""
 
         async def settled() -> bool:
             return await self.applied() >= rows and await self.published_rows() >= rows
@@ -130,7 +128,7 @@ async def open_system(run: Run, **variables: str) -> AsyncIterator[System]:
         settings = Settings(**{**values, "redis_timeout_s": PATIENT_S, "publish_timeout_s": PATIENT_S})
         # Without a time limit: with one, redis-py's waiting may lose a cancellation on Python 3.11.
         client = Redis.from_url(redis.url)
-        state = RedisState(client, redis.url, settings.key_prefix)
+        state = redis_state(client, redis.url, settings.key_prefix)
         try:
             await broker.empty(client, settings.key_prefix)
             run.outcome.servers.update((f"Redis {(await client.info('server'))['redis_version']}", broker.label))

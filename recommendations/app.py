@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import FastAPI, HTTPException, Query, Request
@@ -12,13 +13,13 @@ from fastapi.responses import Response
 from pydantic_core import to_json
 
 from recommendations.impressions import ImpressionRecorder
-from recommendations.knowledge import Knowledge
-from recommendations.recommender import Recommender
+from recommendations.lists import Lists
 from recsys.contract import DEFAULT_K, MAX_K, AddItems, RecsRequest
 from recsys.limits import ID_PATTERN, MAX_ID_CHARS
-from recsys.ranking.similar import nearest
+from recsys.recommenders.extras import require
+from recsys.recommenders.recipe import read_recipe
 from recsys.settings import Settings, masked
-from recsys.stores.connect import open_broker, open_state
+from recsys.stores.connect import open_broker, open_models, open_state
 from recsys.web import add_web_basics, body_schema, health, parse_body, parse_parameters
 
 DESCRIPTION = """
@@ -30,9 +31,18 @@ Id = Annotated[str, PathParameter(max_length=MAX_ID_CHARS, pattern=ID_PATTERN)]
 
 
 def create_app(settings: Settings) -> FastAPI:
+    recipe = read_recipe(**settings.recipe)
+    require(recipe, to_train=False)
     state, broker = open_state(settings), open_broker(settings)
     impressions = ImpressionRecorder(broker, settings.impression_flush_ms / 1000)
-    recommender = Recommender(state, impressions, settings.ranking, settings.seed)
+    lists = Lists(
+        state,
+        partial(open_models, settings),
+        impressions,
+        recipe,
+        settings.seed,
+        settings.rank_timeout_ms / 1000,
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -46,21 +56,21 @@ def create_app(settings: Settings) -> FastAPI:
 
     @app.get("/healthcheck", summary="200 once lists can be served")
     async def healthcheck() -> Response:
-        return await health(recommender.check)
+        return await health(lists.check)
 
     @app.get("/cleanup", summary="Forget everything; archive the event log")
     @app.post("/cleanup", summary="Forget everything; archive the event log")
     async def cleanup() -> dict[str, Any]:
-        return {"status": "ok", "epoch": await recommender.cleanup()}
+        return {"status": "ok", "epoch": await lists.cleanup()}
 
     @app.post("/add_items", summary="Insert or update items", openapi_extra=body_schema(AddItems))
     async def add_items(request: Request) -> dict[str, Any]:
-        added, updated = await recommender.add_items(await parse_body(request, AddItems, settings.max_body_mib))
+        added, updated = await lists.add_items(await parse_body(request, AddItems, settings.max_body_mib))
         return {"status": "ok", "added": added, "updated": updated}
 
     async def recs(request: Request) -> Response:
         wanted = parse_parameters(request, RecsRequest)
-        answer = await recommender.recommend(wanted.user_id, wanted.k)
+        answer = await lists.recommend(wanted.user_id, wanted.k)
         sources = b',"sources":' + to_json(answer.sources) if wanted.explain else b""
         body = b'{"item_ids":[' + b",".join(answer.ids_json) + b"]" + sources + b"}"
         return Response(body, media_type="application/json")
@@ -71,41 +81,39 @@ def create_app(settings: Settings) -> FastAPI:
 
     @app.get("/similar/{item_id:rest}", summary="Items like this one, by genres and by who likes them")
     async def similar(item_id: Id, k: K = DEFAULT_K) -> dict[str, Any]:
-        known = await recommender.knowledge()
+        known = await lists.knowledge()
         position = known.catalogue.index.get(item_id)
         if position is None:
             raise HTTPException(404, [{"loc": ["path", "item_id"], "msg": f"no item {item_id!r} in the catalogue"}])
-        return {"item_ids": _nearest(known, position, k)}
+        return {"item_ids": known.similar(position, k)}
 
     @app.get("/top", summary="The published genre-aware top list, over all items or of one genre")
     async def top(genre: str | None = None, k: K = DEFAULT_K) -> dict[str, Any]:
-        known = await recommender.knowledge()
+        known = await lists.knowledge()
         names = known.catalogue.genre_names
         if genre is not None and genre not in names:
             raise HTTPException(404, [{"loc": ["query", "genre"], "msg": f"no genre {genre!r}; there are: {names}"}])
-        row = 0 if genre is None else 1 + names.index(genre)
-        if known.artifacts is None or row >= len(known.artifacts.top):
-            return {"item_ids": []}
-        return {"item_ids": [known.catalogue.ids[p] for p in known.artifacts.top_list(row)[:k]]}
+        return {"item_ids": known.top(genre, k)}
 
     @app.get("/catalogue", summary="Size of the catalogue, its genres, and the epoch")
     async def catalogue() -> dict[str, Any]:
-        known = await recommender.knowledge()
+        known = await lists.knowledge()
         return {"items": len(known.catalogue), "genres": known.catalogue.genre_names, "epoch": known.epoch}
 
     @app.get("/status", summary="Size of catalogue and log, the last refresh, and the backends")
     async def status() -> dict[str, Any]:
-        known = await recommender.knowledge()
-        counters = await state.counters(known.epoch)
+        known = await lists.knowledge()
+        counters, models = await state.ledger.counters(known.epoch), await state.models.facts(known.epoch)
+        first = next((models[name] for name in lists.names if name in models), {})
         return {
             "epoch": known.epoch,
             "items": len(known.catalogue),
             "profile": settings.ranking_profile,
+            "recommender": recipe.text,
+            "explore": "auto" if recipe.explore is None else recipe.explore,
             "log": {"rows": counters.pop("applied", 0), **counters},
-            "refresh": {
-                "rows": 0 if known.artifacts is None else known.artifacts.rows,
-                "published_at": await state.published_at(known.epoch),
-            },
+            "refresh": {"rows": first.get("rows", 0), "published_at": first.get("published_at")},
+            "models": models,
             "backends": {
                 "state": masked(settings.redis_url),
                 "broker": masked(settings.broker_url),
@@ -114,15 +122,3 @@ def create_app(settings: Settings) -> FastAPI:
         }
 
     return app
-
-
-def _nearest(known: Knowledge, position: int, k: int) -> list[str]:
-    """Ids by similarity to the item, most similar first; equals by like rate. Empty until its vector is published.
-
-    Similarity is the cosine of their features in the factor model: genres, as much as tastes for them vary, and
-    loadings, once there are any.
-    """
-    if known.artifacts is None or position >= len(known.artifacts.vectors):
-        return []
-    items = known.view.items
-    return [known.catalogue.ids[p] for p in nearest(items.features, items.mean, position, k)]

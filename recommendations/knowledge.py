@@ -1,51 +1,74 @@
-"""What one worker holds in memory of one epoch: the catalogue, the artifacts and the view for ranking made of them."""
+"""What one worker holds in memory of one epoch: the catalogue, the models in force and the mix made of them."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-import numpy as np
-
-from recsys.artifacts import Artifacts
 from recsys.catalogue import Catalogue
-from recsys.ranking.choose import View
-from recsys.ranking.exploration import explore_share
-from recsys.ranking.posterior import Floats, like_rates, of_new_items
-from recsys.ranking.profiles import Ranking
-from recsys.ranking.taste import TasteModel
-from recsys.user_state import Indices
+from recsys.recommenders.guard import Guard
+from recsys.recommenders.mix import Failed, Mix, Source
+from recsys.recommenders.port import NOTHING, Model, Ordered, Similar
+from recsys.recommenders.recipe import Recipe
+from recsys.recommenders.toplists import top_list
 
 
-@dataclass
+@dataclass(frozen=True)
+class Held:
+    """A model in memory. ``records`` and ``items`` say which catalogue it was loaded for."""
+
+    version: str
+    model: Model
+    records: int
+    items: int
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all epochs of a worker have in common: the recipe, and the guards of sources that are not ours."""
+
+    recipe: Recipe
+    guards: Mapping[str, Guard]
+    failed: Failed
+
+
 class Knowledge:
     """Epoch 0 with an empty catalogue is a worker that has not reached its store yet."""
 
-    ranking: Ranking
-    epoch: int = 0
-    catalogue: Catalogue = field(default_factory=Catalogue)
-    artifacts: Artifacts | None = None
-    _ids_json: list[bytes] = field(default_factory=list)
-    _view: tuple[tuple[int, str], View] | None = None
+    def __init__(self, setup: Setup, epoch: int = 0) -> None:
+        self.epoch = epoch
+        self.catalogue = Catalogue()
+        self.models: dict[str, Held] = {}
+        self._setup = setup
+        self._ids_json: list[bytes] = []
+        self._mix: Mix | None = None
+        self._tops: dict[str | None, list[str]] = {}
+
+    def hold(self, name: str, held: Held) -> None:
+        """From now on the model of this name."""
+        self.models[name] = held
+        self._tops.clear()
+        self._mix = self._mixed()
 
     @property
-    def version(self) -> str:
-        return self.artifacts.version if self.artifacts else ""
+    def mix(self) -> Mix:
+        """Of exactly this catalogue, and of the models held: they may be of an earlier one for a moment."""
+        if self._mix is None or self._mix.items.records != len(self.catalogue.history):
+            self._mix = self._mixed()
+        return self._mix
 
-    @property
-    def view(self) -> View:
-        """The view of exactly this catalogue and these artifacts, built when first needed."""
-        key = (len(self.catalogue.history), self.version)
-        if self._view is None or self._view[0] != key:
-            self._view = (key, build_view(self.catalogue, self.artifacts, self.ranking))
-        return self._view[1]
-
-    def fits(self, artifacts: Artifacts | None) -> bool:
-        """Whether the artifacts speak only of items and genres of this catalogue."""
-        if artifacts is None:
-            return True
-        genres = len(self.catalogue.genre_names)
-        return len(artifacts.mean) <= len(self.catalogue) and len(artifacts.genre_rate) <= genres
+    def _mixed(self) -> Mix:
+        recipe, guards = self._setup.recipe, self._setup.guards
+        sources = []
+        for spec in recipe.sources:
+            if held := self.models.get(spec.name):
+                model = guards[spec.name].around(held.model) if spec.name in guards else held.model
+                sources.append(Source(spec.name, model, held.items))
+        exploration = recipe.exploration(dict(self._in_order()))
+        return Mix(self.catalogue.items(), sources, exploration, recipe.diversity, self._setup.failed, self._mix)
 
     def ids_json(self) -> list[bytes]:
         """Each item id as JSON, by position."""
@@ -53,40 +76,45 @@ class Knowledge:
             self._ids_json.append(json.dumps(item_id).encode())
         return self._ids_json
 
+    def similar(self, position: int, k: int) -> list[str]:
+        """Ids by the first model that knows anything like this item; empty if none does."""
+        for name, model in self._in_order():
+            if isinstance(model, Similar) and position < self.models[name].items:
+                guard, ask = self._setup.guards.get(name), partial(model.similar, position, k)
+                try:
+                    found = guard.call(ask, NOTHING.positions) if guard else ask()
+                    ids = [self.catalogue.ids[p] for p in _positions(found, len(self.catalogue))]
+                except Exception as error:  # it may be somebody's own code
+                    self._setup.failed(name, error)
+                    continue
+                if ids:
+                    return ids
+        return []
 
-def build_view(catalogue: Catalogue, artifacts: Artifacts | None, ranking: Ranking) -> View:
-    """The published statistics, extended by what is expected of items that are newer than they."""
-    genres = catalogue.genres()
-    n = len(genres)
-    if artifacts is None:
-        nothing = np.zeros(n, np.float32)
-        prior = like_rates(nothing, nothing, nothing, genres, ranking.posterior)
-        taste = TasteModel.untrained(n, ranking.taste)
-        return View.of(
-            prior.mean,
-            prior.sd,
-            _order(prior.mean),
-            genres,
-            ranking.choose,
-            loadings=taste.loadings,
-            genre_variance=taste.genre_variance,
-            explore_share=explore_share(nothing, ranking.explore),
-        )
-    # Genres that are newer than the artifacts say nothing yet.
-    new = genres[len(artifacts.mean) :, : len(artifacts.genre_rate)]
-    mean = np.append(artifacts.mean, of_new_items(new, artifacts.genre_rate, artifacts.base_rate))
-    return View.of(
-        mean,
-        np.append(artifacts.sd, of_new_items(new, artifacts.genre_sd, artifacts.base_sd)),
-        _order(mean) if len(new) else artifacts.order.astype(np.int64),
-        genres,
-        ranking.choose,
-        loadings=np.pad(artifacts.loadings, ((0, len(new)), (0, 0))),
-        genre_variance=artifacts.genre_variance,
-        explore_share=artifacts.explore_share,
-    )
+    def top(self, genre: str | None, k: int) -> list[str]:
+        """The top list over all items or of a genre, by the first model that has an order; at most 100 ids."""
+        if genre not in self._tops:
+            self._tops[genre] = self._top(genre)
+        return self._tops[genre][:k]
+
+    def _top(self, genre: str | None) -> list[str]:
+        for name, model in self._in_order():
+            try:
+                if isinstance(model, Ordered):
+                    return top_list(model.order, self.catalogue.items(), genre)
+            except Exception as error:  # it may be somebody's own code
+                self._setup.failed(name, error)
+        return []
+
+    def _in_order(self) -> list[tuple[str, Model]]:
+        """Sources first, then whoever fills the exploration queue."""
+        names = dict.fromkeys([*(spec.name for spec in self._setup.recipe.sources), *self.models])
+        return [(name, self.models[name].model) for name in names if name in self.models]
 
 
-def _order(mean: Floats) -> Indices:
-    """Best first; equal rates in an order that has nothing to do with that of the catalogue."""
-    return np.lexsort((np.random.default_rng(len(mean)).permutation(len(mean)), -mean))
+def _positions(found: Any, items: int) -> list[int]:
+    """As a list. ValueError for one that does not exist."""
+    listed = [int(position) for position in found]
+    if listed and not 0 <= min(listed) <= max(listed) < items:
+        raise ValueError(f"positions from {min(listed)} to {max(listed)}, but there are {items} items")
+    return listed

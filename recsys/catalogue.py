@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -12,6 +13,19 @@ from recsys.contract import ItemRecord
 
 # More distinct names than this are tags rather than genres; the first ones seen are kept.
 MAX_GENRES: Final = 256
+
+
+@dataclass(frozen=True)
+class Items:
+    """A catalogue of n items as it was at one moment, as recommenders see it. Positions are stable within an epoch."""
+
+    ids: Sequence[str]  # (n,) by position
+    genres: NDArray[np.bool_]  # (n, g) membership, read-only
+    genre_names: Sequence[str]  # (g,)
+    records: int = 0  # of the catalogue log that they reflect: grows with every new or changed item
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 class Catalogue:
@@ -31,6 +45,7 @@ class Catalogue:
         self._genres_of: list[tuple[str, ...]] = []
         self._matrix = np.zeros((0, 0), dtype=bool)
         self._stale: set[int] = set()
+        self._items = Items([], self._matrix, [])
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -63,6 +78,12 @@ class Catalogue:
     def genres_of(self, item_id: str) -> tuple[str, ...]:
         """Genre names of a known item; KeyError for an unknown one."""
         return self._genres_of[self.index[item_id]]
+
+    def items(self) -> Items:
+        """The catalogue as it is now. The same object until something changes."""
+        if self._items.records != len(self.history):
+            self._items = Items(list(self.ids), self.genres(), list(self.genre_names), len(self.history))
+        return self._items
 
     def genres(self) -> NDArray[np.bool_]:
         """(items, genre names) membership. Treat as read-only: it is replaced, not changed, when items arrive."""

@@ -1,4 +1,4 @@
-"""Catalogue files in the format of MovieLens, as the launcher sends them to the services and the demo shows them."""
+"""Catalogue files in the formats of MovieLens, as the launcher sends them to the services and the demo shows them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Final, Generic, TypeVar
 
 from recsys.limits import MAX_GENRE_CHARS, MAX_GENRES_PER_ITEM, is_id
+from recsys.movielens import Flaw, Layout, movies_file, movies_layout
 
 COLUMNS: Final = ("movieId", "title", "genres")
-MOVIES: Final = "movies.csv"  # of a folder of MovieLens
+MOVIES: Final = "movies.csv"  # of a folder of MovieLens, if it has no other
 NO_GENRES: Final = "(no genres listed)"
 T = TypeVar("T")
 
@@ -44,13 +45,17 @@ class Table(Generic[T]):
 
 
 def catalogue_file(path: Path) -> Path:
-    """``path``, or the file of that name in a folder of MovieLens."""
-    return path / MOVIES if path.is_dir() else path
+    """``path``, or the movies file in a folder of MovieLens, whatever its packing."""
+    return movies_file(path) or path / MOVIES if path.is_dir() else path
 
 
 def read_items(path: Path) -> Table[Item]:
-    """Of a CSV file; of several rows with one id the last counts. CatalogueError for a file that is no catalogue."""
-    table = read_table(path, COLUMNS, _item)
+    """Of a CSV file, or of movies.dat or u.item of MovieLens; of several rows with one id the last counts.
+
+    CatalogueError for a file that is no catalogue.
+    """
+    layout = movies_layout(path)
+    table = read_table(path, COLUMNS, _item) if layout is None or layout.header else _read_movies(path, layout)
     return Table(list({item.id: item for item in table.rows}.values()), table.skipped)
 
 
@@ -88,6 +93,23 @@ def _collect(
             table.rows.append(parse({name: value.strip() for name, value in zip(header, row, strict=True)}))
         except ValueError as problem:
             table.skipped.append(Skipped(line, str(problem)))
+    return table
+
+
+def _read_movies(path: Path, layout: Layout) -> Table[Item]:
+    table: Table[Item] = Table()
+    try:
+        for movie in layout.movies(path):
+            if isinstance(movie, Flaw):
+                table.skipped.append(Skipped(movie.line, movie.problem))
+                continue
+            columns = (movie.id, movie.title, "|".join(movie.genres))
+            try:
+                table.rows.append(_item(dict(zip(COLUMNS, columns, strict=True))))
+            except ValueError as problem:
+                table.skipped.append(Skipped(movie.line, str(problem)))
+    except OSError as error:
+        raise CatalogueError(f"{path} cannot be read: {error.strerror}.") from error
     return table
 
 

@@ -139,6 +139,8 @@ class Impressions(BaseModel):
     slates: list[Slate]
 
 
+HISTORY: Final = "history"  # source of a reaction from before this system
+
 CATALOGUE_CHUNK: Final = TypeAdapter(list[ItemRecord])
 
 EVENT_SCHEMA: Final = pl.Schema(
@@ -149,13 +151,18 @@ EVENT_SCHEMA: Final = pl.Schema(
         "item_id": pl.String,
         "item_index": pl.Int32,  # position in the catalogue, -1 if the catalogue did not know the item when drained
         "position": pl.Int16,  # rank within the call or slate, from 0
-        "source": pl.String,  # of an impression: the part of the ranking that chose it; of an undo: the kind taken back
+        "source": pl.String,  # of an impression: who chose it; of an undo: the kind taken back; or HISTORY
         "received_at": pl.Float64,  # Unix seconds on our clock
         "timestamp": pl.Float64,  # Unix seconds as the client said, or null
         "undone_at": pl.Float64,  # of an undo: receipt of the reaction it takes back; else null, as in older logs
     }
 )
 CATALOGUE_SCHEMA: Final = pl.Schema([("item_id", pl.String()), ("genres", pl.List(pl.String()))])
+
+
+def of_history(kind: str) -> str:
+    """What the source of an undo says that takes back a reaction of this kind from before this system."""
+    return f"{HISTORY} {kind}"
 
 
 def stamped(message: Interaction, body: bytes, *, epoch: int, now: float) -> Interaction:

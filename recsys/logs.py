@@ -12,6 +12,8 @@ from recsys.settings import Settings
 
 # They log whole tracebacks of lost connections, which reach us as exceptions and are logged as one line.
 SILENCED: Final = ("aiormq", "aio_pika")
+# Each job has a line of its own.
+BRIEF: Final = ("rq",)
 # Uvicorn, where it is started by hand, gives these a format and a level of its own.
 SERVER: Final = ("uvicorn", "uvicorn.error", "uvicorn.access")
 
@@ -37,6 +39,8 @@ def configure_logs(settings: Settings, service: str) -> None:
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
     for name in SILENCED:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name in BRIEF:
+        logging.getLogger(name).setLevel(logging.WARNING)
     for name in SERVER:
         logger = logging.getLogger(name)
         if logger.handlers:  # uvicorn.access has none where nothing is to be logged of each request

@@ -10,11 +10,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
+import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 Indices = NDArray[np.int64]
 Marks = int | NDArray[np.integer[Any]]
 DTYPE: Final = np.dtype("<u4")
+_NEVER: Final = -(2**31)
 SHOWN: Final = 0
 LIKE: Final = 1
 DISLIKE: Final = 2
@@ -32,8 +34,19 @@ def _codes(indices: ArrayLike, marks: Marks) -> NDArray[np.uint32]:
     return (np.asarray(indices, DTYPE) << 2 | marks).astype(DTYPE)
 
 
+def marks_of(kinds: pl.Series) -> NDArray[np.uint8]:
+    """The marks (n,) of the log's kinds of event. Comparing is several times faster here than polars' ``replace``."""
+    marks = np.zeros(len(kinds), np.uint8)
+    for kind, mark in MARKS.items():
+        marks[(kinds == kind).to_numpy()] = mark
+    return marks
+
+
 class UserState:
-    """Decoded view of one user's codes. A user nobody has seen has ``codes == b""`` and empty arrays."""
+    """What one user was shown and said, oldest first: ``indices`` (m,) of items and ``marks`` (m,).
+
+    Marks are SHOWN, LIKE and DISLIKE; undos are applied. A user nobody has seen has ``codes == b""`` and empty arrays.
+    """
 
     __slots__ = ("indices", "marks")
 
@@ -42,30 +55,47 @@ class UserState:
         self.indices: Indices = (raw >> 2).astype(np.int64)
         self.marks = _undone(self.indices, raw & 3)
 
+    @property
+    def reacted(self) -> bool:
+        """Whether anything that this user said stands."""
+        return bool(self.marks.any())  # SHOWN is 0
+
     def marked(self, mark: int) -> Indices:
         """Positions with this mark in the order they were made; repeats stay."""
         found: Indices = self.indices[self.marks == mark]
         return found
 
+    def said(self) -> tuple[Indices, NDArray[np.integer[Any]]]:
+        """Distinct positions (r,) that stand as liked or disliked, and which of both (r,), by the last word on each."""
+        reacted = np.flatnonzero(self.marks != SHOWN)
+        _, newest = np.unique(self.indices[reacted][::-1], return_index=True)
+        last = reacted[::-1][newest]
+        return self.indices[last], self.marks[last]
+
+    def below(self, items: int) -> UserState:
+        """Without positions from ``items`` on."""
+        if not len(self.indices) or self.indices.max() < items:
+            return self
+        kept = UserState(b"")
+        known = self.indices < items
+        kept.indices, kept.marks = self.indices[known], self.marks[known]
+        return kept
+
     def answered(self, places: int) -> Indices:
         """Distinct positions, ascending, that were reacted to or among the ``places`` shown last before a reaction."""
-        shown = np.flatnonzero(self.marks == SHOWN)
-        reacted = np.flatnonzero(self.marks != SHOWN)
-        # How many were shown before each reaction; of these the last ones were in front of the user.
-        before = np.unique(np.searchsorted(shown, reacted))
-        looked = np.zeros(len(shown) + 1, dtype=np.int64)
-        np.add.at(looked, np.maximum(before - places, 0), 1)
-        np.add.at(looked, before, -1)
-        seen = shown[np.cumsum(looked[:-1]) > 0]
-        answered: Indices = np.unique(self.indices[np.concatenate([seen, reacted])])
+        reacted = self.marks[::-1] != SHOWN  # newest first
+        shown = np.cumsum(~reacted)  # so many, up to here
+        at_reaction = np.maximum.accumulate(np.where(reacted, shown, _NEVER))
+        answered: Indices = np.unique(self.indices[::-1][shown - at_reaction <= places])
         return answered
 
 
 def _undone(indices: Indices, marks: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
     """The marks (n,) with every undo, and what it voids, turned into SHOWN."""
-    undos = np.flatnonzero(marks == UNDO)
-    if not len(undos):
+    undone = marks == UNDO
+    if not undone.any():
         return marks
+    undos = np.flatnonzero(undone)
     items, item = np.unique(indices, return_inverse=True)
     last = np.full(len(items), -1)
     last[item[undos]] = undos

@@ -40,12 +40,14 @@ register_url_convertor("rest", RestOfPath())
 
 
 @contextmanager
-def misconfiguration_ends_the_process() -> Iterator[None]:
-    """With a sentence."""
+def misconfiguration_ends_the_process(*others: type[Exception]) -> Iterator[None]:
+    """With a sentence, and so do errors of these ``others`` kinds."""
     try:
         yield
-    except StoreMisconfigured as error:
-        sys.exit(f"error: {error}")
+    except Exception as error:
+        if isinstance(error, (StoreMisconfigured, *others)):
+            sys.exit(f"error: {error}")
+        raise
 
 
 def error_response(status: int, detail: Any, headers: dict[str, str] | None = None) -> JSONResponse:

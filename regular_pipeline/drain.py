@@ -8,23 +8,23 @@ from dataclasses import dataclass, field
 from itertools import chain, repeat
 from typing import Any, Final, get_args
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from recsys.contract import (
     EVENT_SCHEMA,
+    HISTORY,
     IMPRESSION_TOPIC,
     Action,
     Impressions,
     Interaction,
     Slate,
     believable,
+    of_history,
     stamped,
 )
 from recsys.stores.ports import Delivery
-from recsys.user_state import MARKS, encode
+from recsys.user_state import MARKS, encode, marks_of
 
 # Of each epoch. What comes again was logged from the latest fetch: at most 10,000 messages, of 10 lists at most.
 REMEMBERED_EVENTS: Final = 200_000
@@ -179,9 +179,10 @@ def with_undone(rows: pl.DataFrame, earlier: Iterable[pl.DataFrame]) -> pl.DataF
 
 
 def _takes_back(reaction: dict[str, Any]) -> dict[str, Any]:
+    kind = reaction["kind"]
     return {
         "item_index": reaction["item_index"],
-        "source": reaction["kind"],
+        "source": of_history(kind) if reaction["source"] == HISTORY else kind,
         "undone_at": reaction["received_at"],
     }
 
@@ -201,11 +202,15 @@ def counters_of(rows: pl.DataFrame) -> dict[str, int]:
     kinds = rows["kind"]
     undone = rows.filter(kinds == "undo")["source"] if (kinds == "undo").any() else kinds.clear()
     return {
-        "likes": int((kinds == "like").sum()) - int((undone == "like").sum()),
-        "dislikes": int((kinds == "dislike").sum()) - int((undone == "dislike").sum()),
+        "likes": int((kinds == "like").sum()) - _times("like", undone),
+        "dislikes": int((kinds == "dislike").sum()) - _times("dislike", undone),
         "impressions": int((kinds == "impression").sum()),
         "unknown_items": int((rows["item_index"] < 0).sum()),
     }
+
+
+def _times(kind: str, undone: pl.Series) -> int:
+    return int(undone.is_in([kind, of_history(kind)]).sum())
 
 
 REACTIONS: Final = get_args(Action)
@@ -220,14 +225,6 @@ def codes_of(rows: pl.DataFrame, kinds: Sequence[str] = REACTIONS) -> dict[str, 
     for place, user in enumerate(known["user_id"].to_list()):
         codes[user] += packed[4 * place : 4 * place + 4]
     return dict(codes)
-
-
-def marks_of(kinds: pl.Series) -> NDArray[np.uint8]:
-    """The marks (n,) of recsys.user_state. Comparing is several times faster here than polars' ``replace``."""
-    marks = np.zeros(len(kinds), np.uint8)
-    for kind, mark in MARKS.items():
-        marks[(kinds == kind).to_numpy()] = mark
-    return marks
 
 
 def last_event_ids(frames_newest_first: Iterable[pl.DataFrame]) -> list[str]:

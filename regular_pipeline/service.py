@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import structlog
 
+from recsys.recommenders.recipe import read_recipe
 from recsys.settings import Settings
-from recsys.stores.connect import log_folder, open_broker, open_state, open_vectors
+from recsys.stores.connect import State, log_folder, open_broker, open_state, open_vectors
 from recsys.stores.event_log import EventLog
 from recsys.stores.ports import StoreMisconfigured
-from recsys.stores.redis_state import RedisState
-from regular_pipeline.drain import EVERYTHING
-from regular_pipeline.epoch_work import EpochWork
-from regular_pipeline.loop import Pipeline, fill_deck
-from regular_pipeline.refresh import Snapshot, compute, top_lists
+from regular_pipeline.drain import BATCH_ROWS, EVERYTHING
+from regular_pipeline.epoch import Epoch
+from regular_pipeline.history import History, HistoryError, rows_of_history, unlogged
+from regular_pipeline.loop import Pipeline, append, follow
 from regular_pipeline.vectors import VectorMirror
 
 log = structlog.get_logger()
@@ -27,18 +29,28 @@ log = structlog.get_logger()
 EPOCHS_TOLD: Final = 5  # in a sentence: every run of the doctor leaves thirty
 
 
+class Imported(NamedTuple):
+    """Rows of a history: those that are new, those that were logged before, those of unknown items among the new."""
+
+    rows: int
+    known: int
+    unknown_items: int
+
+
 @asynccontextmanager
 async def open_pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
     """A pipeline that holds the log and the local vectors until the block ends."""
+    recipe = read_recipe(**settings.recipe)
     event_log = EventLog(log_folder(settings))
     with event_log.lock():
         state, broker = open_state(settings), open_broker(settings)
         vectors = VectorMirror(open_vectors(settings))
-        pipeline = Pipeline(settings, state, broker, event_log, vectors)
+        pipeline = Pipeline(settings, recipe, state, broker, event_log, vectors)
         try:
             await pipeline.start()
             yield pipeline
         finally:
+            pipeline.close()
             await vectors.close()
             await broker.close()
             await state.close()
@@ -52,17 +64,44 @@ async def run(settings: Settings) -> None:
 
 
 async def run_once(settings: Settings) -> int:
-    """Drain what is queued, refresh once, and return the messages drained."""
+    """Drain what is queued, let all followers catch up, and return the messages drained."""
     drained = 0
     async with open_pipeline(settings) as pipeline:
         while done := await pipeline.tick():
             drained += done
-        await pipeline.refresh()
+        await pipeline.catch_up()
     return drained
 
 
-async def rebuild(settings: Settings, epoch: int | None) -> EpochWork:
-    """Put an epoch in force again from its log alone: catalogue, user states, counters, artifacts."""
+async def import_history(settings: Settings, history: History, told: Callable[[int, int], None]) -> Imported:
+    """Log what of the history is not logged yet, and let all that follows the log learn from it.
+
+    ``told`` how many of how many rows are done. HistoryError while there is no item to say anything of.
+    """
+    async with open_pipeline(settings) as pipeline:
+        following = await pipeline.following()
+        epoch = following.epoch
+        await epoch.read_catalogue(pipeline.state.catalogue)
+        if not len(epoch.catalogue):
+            raise HistoryError(
+                "there are no items yet: send the catalogue first (/add_items, or run_all.sh --catalogue)"
+            )
+        new = await asyncio.to_thread(unlogged, history.events, epoch.events.scan(epoch.feed.rows))
+        rows = await asyncio.to_thread(rows_of_history, new, epoch.catalogue.index, time.time())
+        done = 0
+        for piece in rows.iter_slices(BATCH_ROWS):
+            await epoch.feed.append(partial(append, piece))
+            await following.users.settle()
+            told(done := done + piece.height, rows.height)
+        await pipeline.catch_up()
+        for model in following.models.values():
+            await model.save_checkpoint(0.0)
+    unknown = int((rows["item_index"] < 0).sum())
+    return Imported(rows.height, history.events.height - rows.height, unknown)
+
+
+async def rebuild(settings: Settings, epoch: int | None) -> Epoch:
+    """Put an epoch in force again from its log alone: catalogue, user states, counters, live models."""
     event_log = EventLog(log_folder(settings))
     with event_log.lock():
         state = open_state(settings)
@@ -72,18 +111,20 @@ async def rebuild(settings: Settings, epoch: int | None) -> EpochWork:
             await state.close()
 
 
-async def _rebuild(settings: Settings, event_log: EventLog, state: RedisState, epoch: int) -> EpochWork:
-    work = await asyncio.to_thread(EpochWork, epoch, event_log, settings.half_life_days, use_checkpoint=False)
-    await state.restore(epoch)
-    await state.claim(epoch, event_log.identity())
-    await work.restore_catalogue(state)
-    await work.settle(state, EVERYTHING)
-    snapshot = Snapshot.take(epoch, work.catalogue, work.counts, ranking=settings.ranking)
-    refreshed = await asyncio.to_thread(compute, snapshot, settings.seed)
-    await state.publish(epoch, refreshed.artifacts, top_lists(refreshed.artifacts, work.catalogue))
-    await fill_deck(state, work, snapshot, refreshed, np.random.default_rng(settings.seed))
-    await asyncio.to_thread(work.counts.save, work.checkpoint)
-    return work
+async def _rebuild(settings: Settings, event_log: EventLog, state: State, number: int) -> Epoch:
+    epoch = await asyncio.to_thread(Epoch, number, event_log)
+    await state.epochs.restore(number)
+    await state.ledger.claim(number, event_log.identity())
+    await epoch.restore_catalogue(state.catalogue)
+    following = follow(epoch, state, read_recipe(**settings.recipe), settings, np.random.default_rng(settings.seed))
+    try:
+        await following.users.settle(EVERYTHING)
+        for model in following.models.values():
+            await model.refresh()
+            await model.save_checkpoint(0.0)
+    finally:
+        following.close()
+    return epoch
 
 
 def _epoch_to_rebuild(event_log: EventLog, wanted: int | None) -> int:
@@ -130,10 +171,10 @@ async def stats(settings: Settings) -> dict[str, Any]:
     """Figures of the epoch in force and of the log on disk."""
     state, broker = open_state(settings), open_broker(settings)
     try:
-        epoch = await state.current()
-        counters = await state.counters(epoch)
+        epoch = await state.epochs.current()
+        counters = await state.ledger.counters(epoch)
         figures: dict[str, Any] = {"epoch": epoch, "queued messages": await broker.depth(), **counters}
-        figures["deck cards"] = len(await state.deck(epoch))
+        figures["exploration queue"] = len(await state.exploration.waiting(epoch))
     finally:
         await broker.close()
         await state.close()

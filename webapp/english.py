@@ -38,6 +38,7 @@ ENGLISH: Final[dict[str, str]] = {
     "reason_popular": "Popular",
     "reason_explore": "Something new",
     "reason_again": "Seen before",
+    "reason_random": "Drawn at random",
     "reason_picked": "Picked for you",
     # Cards
     "like": "Like",

@@ -11,12 +11,15 @@ from typing import Final
 from webapp.catalogue import Catalogue, Film
 from webapp.texts import genre_name, text, title_of
 
+NOT_RANKED: Final = ("explore", "again", "random")
+POPULAR: Final = "popular"
+BY_LIKE_RATE: Final = (POPULAR, "bandit")
 ALIKE: Final = 0.6  # cosine of two films' genres from which on one may be there because of the other
 
 
 @dataclass(frozen=True)
 class Reason:
-    kind: str  # because, genre, popular, explore, again or other
+    kind: str  # because, genre, popular, explore, again, random or other
     text: str
 
 
@@ -50,13 +53,15 @@ class Taste:
 
 
 def reason_for(source: str, film: Film, taste: Taste) -> Reason:
-    if source in ("explore", "again"):
+    """``source`` is a recommender by its name, or what fills the places that none of them has."""
+    if source in NOT_RANKED:
         return Reason(source, text(f"reason_{source}"))
-    if (liked := taste.nearest(film)) is not None:
-        return Reason("because", text("reason_because", title=title_of(liked)))
-    if genre := taste.favourite(film):
-        return Reason("genre", text("reason_genre", genre=genre_name(genre)))
-    if source != "ranked":
+    if source != POPULAR:  # which is the same for everybody
+        if (liked := taste.nearest(film)) is not None:
+            return Reason("because", text("reason_because", title=title_of(liked)))
+        if genre := taste.favourite(film):
+            return Reason("genre", text("reason_genre", genre=genre_name(genre)))
+    if source not in BY_LIKE_RATE:
         return Reason("other", text("reason_picked"))
     if genre := taste.most_telling(film):
         return Reason("popular", text("reason_popular_in", genre=genre_name(genre)))

@@ -43,6 +43,7 @@ RUSSIAN: Final[dict[str, str]] = {
     "reason_popular": "Популярно",
     "reason_explore": "Что-то новое",
     "reason_again": "Уже показывали",
+    "reason_random": "Выбрано случайно",
     "reason_picked": "Выбрано для вас",
     # Карточки
     "like": "Нравится",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,16 +46,16 @@ class CollaborativeOracle:
         self._seen: defaultdict[int, list[int]] = defaultdict(list)
         self._liked: defaultdict[int, list[bool]] = defaultdict(list)
 
-    def recommend(self, user: int, shown: Sequence[int], k: int) -> list[int]:
+    def recommend(self, user: int, shown: Sequence[int], k: int, at: float = 0.0) -> list[int]:
         crowd = self._crowds[self._fold[user]]
         expected = expected_likes(crowd, self._seen[user], self._liked[user])
         # Enough for k that are new, best first.
         top = best(expected, [], min(k + len(shown), len(expected)))
         return without(crowd.candidates[top], shown)[:k]
 
-    def react(self, user: int, items: Sequence[int], liked: Sequence[bool]) -> None:
+    def react(self, user: int, items: Sequence[int], opinions: Mapping[int, bool], at: float = 0.0) -> None:
         self._seen[user].extend(items)
-        self._liked[user].extend(liked)
+        self._liked[user].extend(opinions.get(item, False) for item in items)
 
 
 def likes_matrix(world: World, users: np.ndarray) -> csr_matrix:

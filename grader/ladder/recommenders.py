@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -16,7 +16,7 @@ USERS_AT_ONCE: Final = 500
 class _Silent:
     """Learns nothing from reactions."""
 
-    def react(self, user: int, items: Sequence[int], liked: Sequence[bool]) -> None:
+    def react(self, user: int, items: Sequence[int], opinions: Mapping[int, bool], at: float = 0.0) -> None:
         pass
 
 
@@ -27,7 +27,7 @@ class Random(_Silent):
         self._n_items = world.n_items
         self._rng = rng
 
-    def recommend(self, user: int, shown: Sequence[int], k: int) -> list[int]:
+    def recommend(self, user: int, shown: Sequence[int], k: int, at: float = 0.0) -> list[int]:
         # Among so many distinct items at least k are new.
         drawn = self._rng.choice(self._n_items, min(k + len(shown), self._n_items), replace=False)
         return without(drawn, shown)[:k]
@@ -44,14 +44,14 @@ class OnlinePopularity:
         self._exposures = np.zeros(world.n_items)
         self._ties = rng.random(world.n_items) * 1e-9
 
-    def recommend(self, user: int, shown: Sequence[int], k: int) -> list[int]:
+    def recommend(self, user: int, shown: Sequence[int], k: int, at: float = 0.0) -> list[int]:
         rate = (self._likes.sum() + 1) / (self._exposures.sum() + 100)
         score = (self._likes + rate * PRIOR_EXPOSURES) / (self._exposures + PRIOR_EXPOSURES) + self._ties
         return best(score, shown, k)
 
-    def react(self, user: int, items: Sequence[int], liked: Sequence[bool]) -> None:
+    def react(self, user: int, items: Sequence[int], opinions: Mapping[int, bool], at: float = 0.0) -> None:
         self._exposures[items] += 1
-        self._likes[items] += liked
+        self._likes[items] += [opinions.get(item, False) for item in items]
 
 
 class Ranked(_Silent):
@@ -60,7 +60,7 @@ class Ranked(_Silent):
     def __init__(self, order: Ints) -> None:
         self._order = order
 
-    def recommend(self, user: int, shown: Sequence[int], k: int) -> list[int]:
+    def recommend(self, user: int, shown: Sequence[int], k: int, at: float = 0.0) -> list[int]:
         return without(self._order[user % len(self._order), : k + len(shown)], shown)[:k]
 
 
@@ -90,7 +90,7 @@ class Ceiling(_Silent):
         self._world = world
         self._exposures = rng.random(world.n_items) * 1e-9  # breaks ties
 
-    def recommend(self, user: int, shown: Sequence[int], k: int) -> list[int]:
+    def recommend(self, user: int, shown: Sequence[int], k: int, at: float = 0.0) -> list[int]:
         own = slice(self._world.indptr[user], self._world.indptr[user + 1])
         score = -self._exposures
         liked = self._world.opinion_items[own][self._world.liked[own]]

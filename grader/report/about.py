@@ -41,6 +41,7 @@ def command(facts: Mapping[str, Any], profile_name: str) -> str:
     known = {name: value for name, value in settings.items() if value is not None}
     changed = {name: value for name, value in known.items() if name in ALWAYS or value != defaults.get(name)}
     parts += [[option, _exact(changed[name])] for name, option in OPTIONS.items() if name in changed]
+    parts += [["--rung", name] for name in changed.get("rungs", ())]
     parts += [[f"--{'' if changed[name] else 'no-'}{name}"] for name in SWITCHES if name in changed]
     parts += [["--profile", profile_name]] * (profile_name != "standard")
     return " \\\n  ".join(map(shlex.join, parts))

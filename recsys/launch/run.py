@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -20,7 +21,7 @@ from recsys.launch.http import unhealthy
 from recsys.launch.probes import look_for_servers
 from recsys.launch.report import Report, short
 from recsys.launch.seed import Catalogue, seed
-from recsys.launch.services import Service
+from recsys.launch.services import MODULES, Service
 from recsys.launch.supervisor import Child, Program, Supervisor
 from recsys.settings import BACKENDS_FILE, ROOT
 
@@ -38,6 +39,7 @@ class Options:
     catalogue: Catalogue
     probe_standard_ports: bool
     environment: Mapping[str, str]  # of the services, but for the backends
+    history: Path | None = None  # ratings that are to be imported
 
     @property
     def log_folder(self) -> Path:
@@ -98,11 +100,20 @@ async def _start(options: Options, report: Report, supervisor: Supervisor, resou
     backends = await _open_backends(options, supervisor, resources)
     joinable = backends.environment() | {"DATA_DIR": str(options.data_dir)}
     unpublished = resources.enter_context(published(BACKENDS_FILE, joinable))
+    # While a history is imported there must be no pipeline, which owns the log.
+    later = [service for service in options.services if options.history and service.name == "pipeline"]
     for service in options.services:
-        supervisor.start(_program(service, options, joinable))
+        if service not in later:
+            supervisor.start(_program(service, options, joinable))
     await _until_healthy(options.services, supervisor, report)
+    filled = await _fill_catalogue(options)
+    if options.history is not None:
+        await _import(options.history, options, joinable)
+        for service in later:
+            supervisor.start(_program(service, options, joinable))
+        await _until_healthy(options.services, supervisor, report)
     notes = [
-        f"Catalogue: {await _fill_catalogue(options)}",
+        f"Catalogue: {filled}",
         f"Data and logs: {short(options.data_dir)}, {short(options.log_folder)}",
         f"Ready after {time.monotonic() - STARTED:.1f} s. Ctrl-C stops everything.",
     ]
@@ -158,6 +169,20 @@ def _give_up_on_repeated_crashes(children: Iterable[Child]) -> None:
         if child.crashes >= MAX_CRASHES_AT_START:
             log = short(child.program.log)
             raise LaunchError(f"{child.program.name} ended {child.crashes} times while starting; its log is {log}")
+
+
+async def _import(history: Path, options: Options, joinable: Mapping[str, str]) -> None:
+    """In front of the person, who sees how far it has come. LaunchError if it fails."""
+    command = (sys.executable, "-m", MODULES["pipeline"], "import", str(history))
+    process = await asyncio.create_subprocess_exec(*command, env={**options.environment, **joinable}, cwd=ROOT)
+    try:
+        code = await process.wait()
+    except asyncio.CancelledError:
+        process.terminate()
+        await process.wait()
+        raise
+    if code:
+        raise LaunchError(f"The history {short(history)} was not imported (see above).")
 
 
 async def _fill_catalogue(options: Options) -> str:

@@ -15,7 +15,10 @@ MODULES: Final = {
     "recommendations": "recommendations",
     "pipeline": "regular_pipeline",
     "webapp": "webapp",
+    "jobs": "jobs",
 }
+ARGUMENTS: Final = {"jobs": ("worker",)}
+TRAINS: Final = "jobs"
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Service:
 
     @property
     def command(self) -> tuple[str, ...]:
-        return (sys.executable, "-m", MODULES[self.name])
+        return (sys.executable, "-m", MODULES[self.name], *ARGUMENTS.get(self.name, ()))
 
     @property
     def url(self) -> str | None:
@@ -42,9 +45,10 @@ class Service:
         return STOP_SECOND if self.name == "pipeline" else STOP_FIRST
 
 
-def choose_services(only: str, host: str, ports: Mapping[str, int]) -> list[Service]:
-    """``only`` as given on the command line; empty for all that there are."""
-    services = [Service(name, host, ports.get(name)) for name in _parse_names(only) or MODULES]
+def choose_services(only: str, host: str, ports: Mapping[str, int], *, to_train: bool = False) -> list[Service]:
+    """``only`` as given on the command line; empty for all that there are, with jobs if there is anything to train."""
+    usual = [name for name in MODULES if name != TRAINS or to_train]
+    services = [Service(name, host, ports.get(name)) for name in _parse_names(only) or usual]
     _require_different_ports(services)
     return services
 

@@ -3,7 +3,7 @@
     <data>/log/id                                                        tells this log from others
     <data>/log/epoch-<n>/events/part-<first row>-<end row>.parquet       see contract.EVENT_SCHEMA
     <data>/log/epoch-<n>/catalogue/part-….parquet                        see contract.CATALOGUE_SCHEMA
-    <data>/log/epoch-<n>/checkpoint.npz                                  counts as of some row (regular_pipeline)
+    <data>/log/epoch-<n>/checkpoints/<model>.npz                         live learners as of some row (regular_pipeline)
 
 A part is named by the rows it holds, [first, end). Merged parts cover the rows of the parts they replace, so a crash
 between writing the one and deleting the others leaves a log that still reads the same.
@@ -14,7 +14,9 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -30,6 +32,7 @@ _PART: Final = re.compile(r"part-(\d+)-(\d+)\.parquet")
 _EPOCH: Final = re.compile(r"epoch-(\d+)")
 MERGE_AT_PARTS: Final = 128  # so many small parts in a row become one
 SMALL_PART_ROWS: Final = 10_000  # bounds what a merge holds in memory
+KEEP_REPLACED_S: Final = 120.0  # parts that a merged one replaces: somebody may be about to read them
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class PartFolder:
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         self.rows = max((part.end for part in self.parts()), default=0)
+        self._replaced: deque[tuple[float, Path]] = deque()  # when, and what
 
     def append(self, frame: pl.DataFrame) -> int:
         """Write the rows durably and return the new number of rows. On StoreUnavailable nothing was added."""
@@ -73,7 +77,7 @@ class PartFolder:
             with suppress(FileNotFoundError):  # merged since it was listed: look again
                 for part in remaining:
                     rows = self._scan(part).slice(max(start - part.first, 0))
-                    yield (rows if where is None else rows.filter(where)).collect()
+                    yield _collected(part, rows if where is None else rows.filter(where))
                     start = part.end
 
     def frames_newest_first(self) -> Iterator[pl.DataFrame]:
@@ -82,15 +86,21 @@ class PartFolder:
         while remaining := [part for part in self.parts() if part.first < end]:
             with suppress(FileNotFoundError):  # merged since it was listed: look again
                 for part in reversed(remaining):
-                    yield self._scan(part).head(end - part.first).collect()
+                    yield _collected(part, self._scan(part).head(end - part.first))
                     end = part.first
 
     def read(self) -> pl.DataFrame:
         """All rows."""
         return pl.concat([pl.DataFrame(schema=self._schema), *self.frames()])
 
+    def scan(self, rows: int) -> pl.LazyFrame:
+        """The first ``rows`` rows, lazily. Whoever takes longer than KEEP_REPLACED_S to read them may miss a part."""
+        empty = pl.LazyFrame(schema=self._schema)
+        return pl.concat([empty, *(self._scan(part) for part in self.parts() if part.first < rows)]).head(rows)
+
     def merge_small(self) -> None:
         """Merge the small parts at the end into one when there are many. Safe next to a concurrent ``append``."""
+        self._drop_replaced()
         small: list[Part] = []
         for part in reversed(self.parts()):
             if part.end - part.first >= SMALL_PART_ROWS:
@@ -100,8 +110,11 @@ class PartFolder:
             return
         merged = pl.concat([self._scan(part).collect() for part in small])
         self._write(merged, small[0].first, small[-1].end)
-        for part in small:
-            part.path.unlink()
+        self._replaced.extend((time.monotonic(), part.path) for part in small)
+
+    def _drop_replaced(self) -> None:
+        while self._replaced and time.monotonic() - self._replaced[0][0] >= KEEP_REPLACED_S:
+            self._replaced.popleft()[1].unlink(missing_ok=True)
 
     def discard_leftovers(self) -> None:
         """Delete what a crash left behind: half-written files and parts that a merged one replaces."""
@@ -117,6 +130,11 @@ class PartFolder:
     def _write(self, frame: pl.DataFrame, first: int, end: int) -> None:
         target = self.folder / f"part-{first:012d}-{end:012d}.parquet"
         write_whole(target, lambda file: frame.write_parquet(file, compression="zstd", compression_level=1))
+
+
+def _collected(part: Part, rows: pl.LazyFrame) -> pl.DataFrame:
+    with disk_errors(part.path, "read"):
+        return rows.collect()
 
 
 class EventLog:
@@ -164,12 +182,17 @@ class EventLog:
 
 
 @contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """A disk that is full, or whatever else it has, is a store that is away: StoreUnavailable."""
+def disk_errors(path: Path, doing: str = "write") -> Iterator[None]:
+    """A disk that is full, or whatever else it has, is a store that is away: StoreUnavailable.
+
+    FileNotFoundError passes where something is read: somebody may have put another file in its place.
+    """
     try:
         yield
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise StoreUnavailable(f"cannot write {path}: {error}") from error
+        if doing == "read" and isinstance(error, FileNotFoundError):
+            raise
+        raise StoreUnavailable(f"cannot {doing} {path}: {error}") from error
 
 
 def write_whole(target: Path, write: Callable[[IO[bytes]], object]) -> None:

@@ -5,8 +5,9 @@ the ports; what comes out is
 
     StoreError                  a store could not do what was asked
     ├── StoreUnavailable        it does not answer now; the same call may succeed later
-    └── StoreMisconfigured      it answers, but cannot be used like this: a person has to change something
-        └── CredentialsRefused  it does not know the user or password of its URL
+    ├── StoreMisconfigured      it answers, but cannot be used like this: a person has to change something
+    │   └── CredentialsRefused  it does not know the user or password of its URL
+    └── ModelDamaged            what is kept there is not the model that was written
 
 and ``EpochOver``, which is not a fault: ``/cleanup`` began a new epoch, so the caller's work has become void.
 """
@@ -37,6 +38,10 @@ class StoreMisconfigured(StoreError):
 
 class CredentialsRefused(StoreMisconfigured):
     """The store does not know the user or password of its URL, or does not let that user in."""
+
+
+class ModelDamaged(StoreError):
+    """What is kept there is not the model that was written, or there is none."""
 
 
 class EpochOver(Exception):
@@ -88,6 +93,9 @@ class Epochs(Protocol):
     async def restore(self, epoch: int) -> None:
         """Put an earlier epoch in force again, with no state yet."""
 
+    async def ping(self) -> None:
+        """Raise StoreUnavailable unless state can be written."""
+
 
 @dataclass(frozen=True)
 class Page:
@@ -95,41 +103,101 @@ class Page:
 
     epoch: int
     catalogue_chunks: int
-    artifacts_version: str
+    versions: Mapping[str, str]  # in force, of each model asked for; "" before the first; empty in another epoch
     codes: list[bytes]  # one per user asked for; b"" for a user nobody has seen
-    cards: list[str]  # item ids taken from the exploration deck; nobody else gets them until it is dealt anew
-    deal: int  # how often it was dealt before
+    candidates: list[str]  # item ids taken from the exploration queue; nobody else gets them until it is filled anew
+    fills: int  # how often it was filled before
 
 
 @dataclass(frozen=True)
-class UsedCards:
-    """What became of the cards of a page."""
+class UsedCandidates:
+    """What became of the candidates of a page."""
 
-    deal: int
-    played: Sequence[str]
-    unplayed: Sequence[str]
+    fills: int
+    shown: Sequence[str]
+    left: Sequence[str]
 
 
-NO_CARDS: Final = UsedCards(0, (), ())
+NO_CANDIDATES: Final = UsedCandidates(0, (), ())
+
+
+class Pages(Protocol):
+    """What the request path reads and writes: one round trip each for any number of requests."""
+
+    async def open(self, epoch: int, users: Sequence[str], candidates: int, models: Sequence[str] = ()) -> Page:
+        """Take up to so many candidates. If ``Page.epoch`` is not ``epoch``, all else in the page is void."""
+
+    async def mark_shown(
+        self, epoch: int, codes: Mapping[str, tuple[int, bytes]], used: UsedCandidates = NO_CANDIDATES
+    ) -> set[str]:
+        """Append to each user's codes the new ones, unless their length is no longer the one given.
+
+        Candidates that were not shown go back to the front of the queue, in this order, unless it was filled anew
+        meanwhile. Returns the users whose codes have another length: somebody else appended meanwhile. Raises
+        EpochOver.
+        """
+
+    async def compact(self, epoch: int, user: str, old: bytes, new: bytes) -> None:
+        """Replace a user's codes if they still are ``old``. Raises EpochOver."""
 
 
 class CatalogueStore(Protocol):
-    """The append-only log of item records that every process replays, and the deck of items to explore."""
+    """The append-only log of item records that every process replays."""
 
-    async def add(self, epoch: int, records: Sequence[ItemRecord], cards: Sequence[str]) -> None:
-        """Append one chunk and put its new items' cards under the deck. Raises EpochOver."""
+    async def add(self, epoch: int, records: Sequence[ItemRecord], candidates: Sequence[str]) -> None:
+        """Append one chunk and put new items' ids at the end of the exploration queue. Raises EpochOver."""
 
     async def since(self, epoch: int, chunks: int) -> list[list[ItemRecord]]:
         """The chunks after the first ``chunks``; empty if there are none."""
 
-    async def deck(self, epoch: int) -> list[str]:
-        """The cards that nobody has taken, next first."""
 
-    async def played(self, epoch: int) -> int:
-        """How many cards were played since the last deal."""
+class ExplorationQueue(Protocol):
+    """Items that somebody should be shown, the most promising first. No two requests take the same one."""
 
-    async def deal(self, epoch: int, cards: Sequence[str]) -> None:
-        """Put these cards, but for those played since the last deal, in place of the deck. Raises EpochOver."""
+    async def waiting(self, epoch: int) -> list[str]:
+        """Those that nobody has taken, next first."""
+
+    async def shown(self, epoch: int) -> int:
+        """How many were shown since it was filled."""
+
+    async def fill(self, epoch: int, candidates: Sequence[str]) -> None:
+        """Put these, but for those shown since the last time, in place of what waits. Raises EpochOver."""
+
+
+class Models(Protocol):
+    """Which version of each model is in force: readers see one whole version or another."""
+
+    async def publish(
+        self, epoch: int, name: str, version: str, facts: Mapping[str, Any], blob: bytes | None = None
+    ) -> None:
+        """Switch to this version; ``facts`` are JSON values for people. Raises EpochOver.
+
+        ``blob`` is the model, unless it is kept elsewhere or is the one already there.
+        """
+
+    async def note(self, epoch: int, name: str, facts: Mapping[str, Any]) -> None:
+        """Other facts of the version in force, or of why there is none. Raises EpochOver."""
+
+    async def fetch(self, epoch: int, name: str) -> tuple[str, bytes | None]:
+        """The version in force, "" before the first, and the model itself if it is kept here."""
+
+    async def facts(self, epoch: int) -> dict[str, dict[str, Any]]:
+        """Of every model, by name."""
+
+    async def train(self, epoch: int, name: str, token: str, progress: Mapping[str, Any], seconds: float) -> bool:
+        """Whether the training of this model belongs to ``token`` for so many seconds from now.
+
+        Called again to prolong it, with new ``progress``, JSON values for people. Raises EpochOver.
+        """
+
+    async def trained(self, epoch: int, name: str, token: str) -> None:
+        """It is over, if it still belongs to this one."""
+
+    async def trainings(self, epoch: int, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Progress of those under way, by name."""
+
+    async def publish_top(self, epoch: int, lists: Mapping[str, Sequence[str]]) -> None:
+        """The published top lists, by name, as item ids. Raises EpochOver."""
 
 
 class Ledger(Protocol):
@@ -152,9 +220,31 @@ class Ledger(Protocol):
     async def counters(self, epoch: int) -> dict[str, int]: ...
 
 
+class ModelStore(Protocol):
+    """Models that jobs train, whole or not at all. Calls block: keep them off the event loop."""
+
+    def write(self, epoch: int, name: str, facts: Mapping[str, Any], blob: bytes) -> int:
+        """Keep this as the next version of the model and return its number, from 1. Facts are JSON values."""
+
+    def read(self, epoch: int, name: str, version: int) -> tuple[dict[str, Any], bytes]:
+        """Facts and model as they were written. ModelDamaged if they are not, or not there."""
+
+    def versions(self, epoch: int, name: str) -> list[int]:
+        """Ascending."""
+
+    def files(self, epoch: int) -> Sequence[Any]:
+        """All versions of all models, by name and version: ``name``, ``version``, ``size`` in bytes, ``facts``."""
+
+    def delete(self, epoch: int, name: str, version: int) -> None:
+        """One that is not there is no error."""
+
+    def drop_all_but(self, epoch: int) -> int:
+        """Delete the models of every other epoch; returns how many there were."""
+
+
 # Names of an item's vectors.
 CONTENT: Final = "content"  # its genres
-COLLABORATIVE: Final = "collaborative"  # its loadings in the factor model
+COLLABORATIVE: Final = "collaborative"  # its factors in a model of who likes what
 
 
 class VectorStore(Protocol):

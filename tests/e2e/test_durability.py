@@ -8,9 +8,10 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -18,15 +19,16 @@ import pytest
 import redis
 
 from load_tests.http_client import Connection, call
-from recsys.artifacts import Artifacts
+from recsys.recommenders.bandit.statistics import Statistics
 from recsys.settings import Settings
-from recsys.stores.connect import open_state
+from recsys.stores.connect import State, open_state
 from recsys.stores.event_log import EventLog
 from recsys.user_state import DTYPE, MARKS
 from tests.conftest import missing
 from tests.servers import RabbitServer, RedisServer, System, redis_programs, wait_until
 from tests.service.rig import delete_queue
 
+T = TypeVar("T")
 ACTIONS = ["like", "dislike", "hide"]
 INTERACTIONS = 20_000
 KILLS = 10
@@ -113,15 +115,28 @@ def state_of(server: RedisServer, epoch: int) -> tuple[dict[str, int], dict[str,
     return counters, {u.decode(): Counter(np.frombuffer(c, DTYPE).tolist()) for u, c in users.items()}
 
 
-def artifacts_of(settings: Settings, epoch: int) -> Artifacts | None:
-    async def fetch() -> Artifacts | None:
+def ask(settings: Settings, question: Callable[[State], Awaitable[T]]) -> T:
+    async def answer() -> T:
         state = open_state(settings)
         try:
-            return await state.fetch(epoch)
+            return await question(state)
         finally:
             await state.close()
 
-    return asyncio.run(fetch())
+    return asyncio.run(answer())
+
+
+def rows_reflected(settings: Settings, epoch: int) -> int:
+    """By the model in force."""
+    facts = ask(settings, lambda state: state.models.facts(epoch))
+    return int(facts.get("bandit", {}).get("rows", 0))
+
+
+def statistics_of(settings: Settings, epoch: int) -> tuple[str, Statistics]:
+    """The version in force, and what is in it."""
+    version, blob = ask(settings, lambda state: state.models.fetch(epoch, "bandit"))
+    assert blob is not None
+    return version, Statistics.load(blob)
 
 
 def codes_in(log: pl.DataFrame) -> dict[str, Counter[int]]:
@@ -150,13 +165,15 @@ def test_every_accepted_interaction_is_logged_exactly_once(system: System, own_r
     wait_until(lambda: state_of(own_redis, epoch)[0].get("applied") == log.events(epoch).rows, 30, "all applied")
 
     def published() -> bool:
-        artifacts = artifacts_of(settings, epoch)
-        return artifacts is not None and artifacts.rows == log.events(epoch).rows
+        rows = log.events(epoch).rows
+        return rows_reflected(settings, epoch) == rows == state_of(own_redis, epoch)[0].get("applied")
 
-    wait_until(published, 30, "artifacts of the whole log")
+    wait_until(published, 30, "a model of the whole log")
     for child in (system.collector, system.recommendations):
         child.stop()
-    wait_until(published, 30, "artifacts of the last impressions")
+    # What was shown is in the users' states at once, and in the log a moment later.
+    wait_until(lambda: state_of(own_redis, epoch)[1] == codes_in(logged()), 30, "the last impressions are logged")
+    wait_until(published, 30, "a model of the last impressions")
     system.pipeline.stop()
 
     rows = logged()
@@ -181,15 +198,15 @@ def test_every_accepted_interaction_is_logged_exactly_once(system: System, own_r
     }
     assert users == codes_in(rows)
 
-    before = artifacts_of(settings, epoch)
+    version, before = statistics_of(settings, epoch)
     with redis.Redis.from_url(own_redis.url) as client:
         client.flushall()
     subprocess.run([sys.executable, "-m", "regular_pipeline", "rebuild"], env=system.pipeline._env, check=True)
-    after = artifacts_of(settings, epoch)
-    assert before is not None
-    assert after is not None
-    for f in fields(Artifacts):
+    rebuilt, after = statistics_of(settings, epoch)
+    for f in fields(Statistics):
         assert np.array_equal(getattr(before, f.name), getattr(after, f.name)), f.name
+    assert rebuilt == version
+    assert rows_reflected(settings, epoch) == rows.height
     assert state_of(own_redis, epoch) == (counters, users)
 
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from grader.errors import GraderError
+from grader.grade import GradeConfig
 from grader.ladder.collaborative import CollaborativeOracle
 from grader.ladder.recommenders import Ceiling, OnlinePopularity, Random, best, popularity_oracle, taste_oracle
-from grader.ladder.rungs import RUNGS, climb, rungs_of
+from grader.ladder.rungs import RUNGS, climb, own_rung, play_rungs, rungs_of
 from grader.ladder.simulate import Recommender, simulate
 from grader.metrics.lists import Lists, judge
+from grader.report.about import command
 from grader.traffic import LISTS_PER_VISIT, Plan, TrafficConfig, plan_traffic
 from grader.worlds.spec import open_world
 from grader.worlds.world import World
@@ -36,7 +40,7 @@ def plan(world: World) -> Plan:
 
 
 def lists_by(recommender: Recommender, world: World, plan: Plan) -> Lists:
-    return judge(world, plan.step_user[plan.lists], simulate(world, plan, recommender, K))
+    return judge(world, plan.step_user[plan.lists], simulate(world, plan, recommender, K).lists)
 
 
 def rng() -> np.random.Generator:
@@ -106,7 +110,7 @@ def test_online_popularity_learns_from_reactions_only(world: World) -> None:
     first = recommender.recommend(0, [], K)
     assert recommender.recommend(1, [], K) == first, "the same for all"
     liked, disliked = first[7], first[0]
-    recommender.react(0, [liked, disliked], [True, False])
+    recommender.react(0, [liked, disliked], {liked: True, disliked: False})
     again = recommender.recommend(1, [], K)
     assert again[0] == liked
     assert disliked not in again
@@ -132,7 +136,7 @@ def test_the_collaborative_oracle_knows_of_a_user_only_what_he_says(world: World
     everything = world.n_items
     assert one.recommend(user, [], everything) == other.recommend(user, [], everything)
     for oracle in (one, other):
-        oracle.react(user, [3, 4, 5], [True, False, True])
+        oracle.react(user, [3, 4, 5], {3: True, 4: False, 5: True})
     assert one.recommend(user, [], everything) == other.recommend(user, [], everything)
     others = [each for each in range(world.n_users) if each != user]
     assert any(one.recommend(each, [], everything) != other.recommend(each, [], everything) for each in others), (
@@ -143,7 +147,7 @@ def test_the_collaborative_oracle_knows_of_a_user_only_what_he_says(world: World
 def test_the_collaborative_oracle_listens_to_each_user_for_himself(world: World) -> None:
     oracle = CollaborativeOracle(world, rng())
     before = {user: oracle.recommend(user, [], 50) for user in (0, 1)}
-    oracle.react(0, before[0][:10], [n < 2 for n in range(10)])
+    oracle.react(0, before[0][:10], dict.fromkeys(before[0][:2], True))
     assert oracle.recommend(0, before[0][:10], 40) != before[0][10:]
     assert oracle.recommend(1, [], 50) == before[1]
 
@@ -161,7 +165,7 @@ def test_where_all_like_the_same_the_collaborative_oracle_shows_it_first() -> No
     alike = world_of([{3: True, 5: True, 7: False}] * 49, [set()] * 12)
     oracle = CollaborativeOracle(alike, rng())
     assert set(oracle.recommend(0, [], K)[:2]) == {3, 5}
-    oracle.react(0, [3, 7], [True, False])
+    oracle.react(0, [3, 7], {3: True, 7: False})
     assert oracle.recommend(0, [3, 7], 1) == [5]
 
 
@@ -169,7 +173,7 @@ def test_the_collaborative_oracle_tells_two_kinds_of_users_apart_by_one_like() -
     kinds = [dict.fromkeys(range(start, start + 10), True) for start in (0, 10)]
     oracle = CollaborativeOracle(world_of(kinds * 20, [set()] * 20), rng())
     for user, liked in ((0, 4), (1, 14)):
-        oracle.react(user, [liked], [True])
+        oracle.react(user, [liked], {liked: True})
         assert set(oracle.recommend(user, [liked], 9)) == set(kinds[user]) - {liked}
 
 
@@ -181,39 +185,89 @@ def test_the_best_are_those_of_the_items_not_shown(shown: list[int], k: int, exp
     assert best(np.array([0.2, 0.4, 0.1, 0.3, 0.5]), shown, k) == expected
 
 
-class Listening:
-    """Shows lists of different lengths in turn, and checks what it is told of them."""
+def test_no_opinion_counts_like_a_dislike(world: World) -> None:
+    """The oracle takes what a user could have reacted to and did not for something that he does not like."""
+    silent, loud = (CollaborativeOracle(world, rng()) for _ in range(2))
+    silent.react(0, [3, 4, 5], {3: True})
+    loud.react(0, [3, 4, 5], {3: True, 4: False, 5: False})
+    assert silent.recommend(0, [], 50) == loud.recommend(0, [], 50)
 
-    def __init__(self, world: World, lengths: Sequence[int]) -> None:
+
+class Listening:
+    """Shows lists of different lengths in turn, and checks what it is told of them and when."""
+
+    def __init__(self, world: World, lengths: Sequence[int], again: int = 0) -> None:
+        """The first ``again`` items come in every list of a user."""
         self._opinions = opinions_in(world)
         self._lengths = lengths
+        self._again = again
         self._n_items = world.n_items
+        self._said: dict[int, set[int]] = defaultdict(set)
         self.shown: dict[int, list[list[int]]] = defaultdict(list)
         self.reactions = 0
+        self.told = 0
+        self.told_before: list[int] = []  # each list
+        self.repeated = 0  # items with an opinion that were shown again after it was said
+        self.asked_at: list[float] = []
+        self.told_at: list[float] = []
 
-    def recommend(self, user: int, shown: Sequence[int], k: int) -> list[int]:
+    def recommend(self, user: int, shown: Sequence[int], k: int, at: float = 0.0) -> list[int]:
         assert list(shown) == [item for row in self.shown[user] for item in row]
         length = self._lengths[len(self.shown[user]) % len(self._lengths)]
-        items = list(range(len(shown), min(len(shown) + length, self._n_items)))
+        fresh = range(max([*shown, self._again - 1]) + 1, self._n_items)[: max(length - self._again, 0)]
+        items = [*range(min(self._again, length)), *fresh]
+        self.repeated += len(self._said[user] & set(items))
         self.shown[user].append(items)
+        self.told_before.append(self.told)
+        self.asked_at.append(at)
         return items
 
-    def react(self, user: int, items: Sequence[int], liked: Sequence[bool]) -> None:
+    def react(self, user: int, items: Sequence[int], opinions: Mapping[int, bool], at: float = 0.0) -> None:
         self.reactions += 1
         assert list(items) == self.shown[user][-1]
-        assert list(liked) == [self._opinions[user].get(item, False) for item in items]
+        new = [item for item in items if item in self._opinions[user] and item not in self._said[user]]
+        assert dict(opinions) == {item: self._opinions[user][item] for item in new}
+        self._said[user].update(new)
+        self.told += len(new)
+        self.told_at.append(at)
 
 
-@pytest.mark.parametrize("lengths", [[K], [K, 3], [4, 0]], ids=["full", "some short", "some empty"])
+LENGTHS = pytest.mark.parametrize("lengths", [[K], [K, 3], [4, 0]], ids=["full", "some short", "some empty"])
+
+
+@LENGTHS
 def test_a_recommender_is_told_the_opinions_of_the_last_list_only(world: World, plan: Plan, lengths: list[int]) -> None:
     listening = Listening(world, lengths)
-    items = simulate(world, plan, listening, K)
-    assert items.shape == (len(plan.lists), K)
+    lists, _ = simulate(world, plan, listening, K)
+    assert lists.shape == (len(plan.lists), K)
     assert 0 < listening.reactions <= (~plan.looks).sum()
     expected: dict[int, list[list[int]]] = defaultdict(list)
-    for user, row in zip(plan.step_user[plan.lists].tolist(), items.tolist(), strict=True):
+    for user, row in zip(plan.step_user[plan.lists].tolist(), lists.tolist(), strict=True):
         expected[user].append([item for item in row if item != -1])
     assert expected == {user: rows for user, rows in listening.shown.items() if rows}
+
+
+def test_nobody_says_anything_of_an_item_twice(world: World, plan: Plan) -> None:
+    listening = Listening(world, [K], again=3)
+    simulate(world, plan, listening, K)
+    assert listening.repeated > 0, "some see again what they have reacted to"
+    assert listening.told > 0
+
+
+@LENGTHS
+def test_a_replay_counts_the_reactions_before_each_list(world: World, plan: Plan, lengths: list[int]) -> None:
+    listening = Listening(world, lengths)
+    replay = simulate(world, plan, listening, K)
+    assert replay.reactions.tolist() == listening.told_before
+    assert replay.reactions[0] == 0 < replay.reactions[-1] <= listening.told
+
+
+def test_a_recommender_is_told_the_time_of_the_plan(world: World, plan: Plan) -> None:
+    listening = Listening(world, [K])
+    simulate(world, plan, listening, K)
+    assert listening.asked_at == plan.due_s[plan.lists].tolist()
+    reacting = plan.order[~plan.looks[plan.order]]
+    assert listening.told_at == plan.due_s[reacting].tolist()
 
 
 def test_progress_is_told_up_to_all_steps(world: World, plan: Plan) -> None:
@@ -232,3 +286,57 @@ def test_the_ladder_is_made_of_plain_values_and_comes_from_the_seed(world: World
 def test_the_ladder_of_a_run_has_the_seed_of_the_run() -> None:
     stage = staged(ladder=True, seed=3)
     assert stage.ladder == [*climb(stage.world, stage.plan, K, 3)]
+
+
+OWN = """
+class First:
+    \"\"\"Knows the order of the catalogue.\"\"\"
+
+    def __init__(self, world, rng):
+        self.n = world.n_items
+
+    def recommend(self, user, shown, k, at=0.0):
+        return [item for item in range(self.n) if item not in set(shown)][:k]
+
+    def react(self, user, items, opinions, at=0.0):
+        pass
+
+
+class Mute:
+    def recommend(self, user, shown, k, at=0.0):
+        return []
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Name of a module with rungs of somebody's own."""
+    name = f"own_rungs_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    return name
+
+
+def test_a_rung_of_ones_own_stands_on_the_ladder(world: World, plan: Plan, own: str) -> None:
+    *ladder, last = climb(world, plan, K, seed=0, own=[f"{own}:First"])
+    assert [rung["name"] for rung in ladder] == [rung.name for rung in rungs_of(world)]
+    assert (last["name"], last["knows"]) == (f"{own}:First", "Knows the order of the catalogue.")
+    ((rung, replay),) = play_rungs(world, plan, K, 0, [f"{own}:First"])
+    assert rung.name == f"{own}:First"
+    assert replay.lists[0].tolist() == list(range(K))
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [("Nobody", "has no attribute 'Nobody'"), ("Mute", "lacks the method react"), ("", "AttributeError")],
+)
+def test_a_rung_that_cannot_be_had(own: str, name: str, problem: str) -> None:
+    with pytest.raises(GraderError, match=problem):
+        own_rung(f"{own}:{name}")
+    with pytest.raises(GraderError, match="No module named 'nowhere'"):
+        own_rung("nowhere:Class")
+
+
+def test_the_command_of_a_run_names_its_own_rungs() -> None:
+    facts = {"address": {}, "settings": asdict(GradeConfig(rungs=("mine:One", "mine:Two")))}
+    assert command(facts, "standard").split()[-5:] == ["--rung", "mine:One", "\\", "--rung", "mine:Two"]

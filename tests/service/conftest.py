@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from recsys.settings import Settings
-from recsys.stores.connect import open_broker, open_state
+from recsys.stores.connect import State, open_broker, open_state
 from recsys.stores.ports import Broker
-from recsys.stores.redis_state import RedisState
 from tests.conftest import missing
 from tests.servers import RABBIT_PROGRAM, RabbitServer, RedisServer, redis_programs
 from tests.service.rig import Rig
@@ -37,7 +36,7 @@ def rig(system: Rig) -> Rig:
 
 
 @pytest.fixture
-async def state(settings: Settings) -> AsyncIterator[RedisState]:
+async def state(settings: Settings) -> AsyncIterator[State]:
     opened = open_state(settings)
     yield opened
     await opened.close()

@@ -17,12 +17,13 @@ import aio_pika
 import httpx
 import numpy as np
 import polars as pl
+import redis
 
 from recsys.contract import QUEUE
+from recsys.recommenders.bandit.statistics import Statistics
 from recsys.settings import Settings
-from recsys.stores.connect import log_folder, open_broker, open_state
+from recsys.stores.connect import State, log_folder, open_broker, open_state
 from recsys.stores.event_log import EventLog
-from recsys.stores.redis_state import RedisState
 from recsys.user_state import UserState
 from tests.servers import Child, Service, System, wait_until
 
@@ -121,7 +122,7 @@ class Rig(System):
 
     # What the stores hold
 
-    def ask(self, question: Callable[[RedisState], Awaitable[T]]) -> T:
+    def ask(self, question: Callable[[State], Awaitable[T]]) -> T:
         async def answer() -> T:
             state = open_state(self.settings)
             try:
@@ -132,17 +133,17 @@ class Rig(System):
         return asyncio.run(answer())
 
     def epoch(self) -> int:
-        return self.ask(lambda state: state.current())
+        return self.ask(lambda state: state.epochs.current())
 
     def counters(self) -> dict[str, int]:
-        async def read(state: RedisState) -> dict[str, int]:
-            return await state.counters(await state.current())
+        async def read(state: State) -> dict[str, int]:
+            return await state.ledger.counters(await state.epochs.current())
 
         return self.ask(read)
 
     def codes(self, *users: str) -> list[bytes]:
-        async def read(state: RedisState) -> list[bytes]:
-            return (await state.open_page(await state.current(), users, 0)).codes
+        async def read(state: State) -> list[bytes]:
+            return (await state.pages.open(await state.epochs.current(), users, 0)).codes
 
         return self.ask(read)
 
@@ -150,6 +151,33 @@ class Rig(System):
         """(catalogue position, mark) of everything the state remembers of the user."""
         state = UserState(self.codes(user)[0])
         return set(zip(state.indices.tolist(), state.marks.tolist(), strict=True))
+
+    def raw(self, *command: str, name: str) -> Any:
+        """What Redis answers to a command on what this epoch keeps under a name, for example ``HLEN`` of users."""
+        with redis.Redis.from_url(self.settings.redis_url) as client:
+            key = f"{self.settings.key_prefix}:{self.epoch()}:{name}"
+            return client.execute_command(command[0], key, *command[1:])
+
+    def model(self, name: str = "bandit") -> tuple[str, bytes | None]:
+        """The version of a model in force, and the model."""
+
+        async def fetch(state: State) -> tuple[str, bytes | None]:
+            return await state.models.fetch(await state.epochs.current(), name)
+
+        return self.ask(fetch)
+
+    def models(self) -> dict[str, dict[str, Any]]:
+        """What is known of the models in force."""
+
+        async def read(state: State) -> dict[str, dict[str, Any]]:
+            return await state.models.facts(await state.epochs.current())
+
+        return self.ask(read)
+
+    def statistics(self) -> Statistics | None:
+        """What the bandit in force knows of the items."""
+        _, blob = self.model()
+        return None if blob is None else Statistics.load(blob)
 
     def depth(self) -> int:
         async def read() -> int:
@@ -183,18 +211,18 @@ class Rig(System):
             raise AssertionError(f"{error}, but {found}; pipeline: {self.pipeline.output[-2000:]}") from None
         assert {name: found.get(name, 0) for name in expected} == expected
 
-    def wait_published(self) -> None:
-        """Until the artifacts in force reflect every logged row and every item."""
+    def wait_published(self, model: str = "bandit") -> None:
+        """Until users' states and this model reflect every logged row, and the model every item."""
 
-        async def current(state: RedisState) -> bool:
-            epoch = await state.current()
-            artifacts = await state.fetch(epoch)
-            if artifacts is None:
-                return False
-            known = {record.id for chunk in await state.since(epoch, 0) for record in chunk}
-            return artifacts.rows == await state.applied(epoch) and len(artifacts.mean) == len(known)
+        async def current(state: State) -> bool:
+            epoch = await state.epochs.current()
+            facts = (await state.models.facts(epoch)).get(model, {})
+            known = {record.id for chunk in await state.catalogue.since(epoch, 0) for record in chunk}
+            logged = EventLog(log_folder(self.settings)).events(epoch).rows
+            reflected = (await state.ledger.applied(epoch), facts.get("rows"), facts.get("items"))
+            return reflected == (logged, logged, len(known))
 
-        wait_until(lambda: self.ask(current), DRAIN_S, f"artifacts are up to date: {self.pipeline.output[-2000:]}")
+        wait_until(lambda: self.ask(current), DRAIN_S, f"{model} is up to date: {self.pipeline.output[-2000:]}")
 
 
 @contextmanager
@@ -251,5 +279,5 @@ def dumped(body: Any) -> bytes:
     return json.dumps(body).encode()
 
 
-def arrays_of(artifacts: object) -> dict[str, np.ndarray]:
-    return {name: np.asarray(value) for name, value in vars(artifacts).items()}
+def arrays_of(statistics: Statistics) -> dict[str, np.ndarray]:
+    return {name: np.asarray(value) for name, value in vars(statistics).items()}

@@ -14,7 +14,8 @@ import pytest
 
 from recsys.contract import MAX_REACTIONS_PER_CALL
 from recsys.limits import MAX_ID_CHARS
-from recsys.stores.redis_state import RedisState
+from recsys.stores.connect import State
+from recsys.stores.redis_scripts import USERS
 from tests.servers import RedisServer, Service
 from tests.service.rig import Rig, dumped
 
@@ -36,17 +37,16 @@ def rig(folder: Path, redis_server: RedisServer) -> Iterator[Rig]:
 def contents(rig: Rig) -> dict[str, Any]:
     """Everything that a request could have changed."""
 
-    async def read(state: RedisState) -> dict[str, Any]:
-        epoch = await state.current()
+    async def read(state: State) -> dict[str, Any]:
+        epoch = await state.epochs.current()
         return {
             "epoch": epoch,
-            "catalogue": await state.since(epoch, 0),
-            "deck": await state.deck(epoch),
-            "counters": await state.counters(epoch),
-            "users": await state._client.hlen(f"{rig.settings.key_prefix}:{epoch}:users"),
+            "catalogue": await state.catalogue.since(epoch, 0),
+            "exploration": await state.exploration.waiting(epoch),
+            "counters": await state.ledger.counters(epoch),
         }
 
-    return {"queued": rig.depth(), **rig.ask(read)}
+    return {"queued": rig.depth(), "users": rig.raw("HLEN", name=USERS), **rig.ask(read)}
 
 
 INTERACT: Final = {"user_id": "u", "item_ids": ["known"], "actions": ["like"]}

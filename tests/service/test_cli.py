@@ -18,9 +18,10 @@ import pytest
 import redis
 
 from recsys.contract import EVENT_SCHEMA
-from recsys.stores.connect import log_folder
+from recsys.recommenders.bandit.statistics import Statistics
+from recsys.stores.connect import State, log_folder
 from recsys.stores.event_log import EventLog
-from recsys.stores.redis_state import RedisState
+from recsys.stores.redis_scripts import QUEUE, TOP, USERS
 from recsys.user_state import DISLIKE, LIKE, SHOWN
 from tests.servers import ROOT, Child, RedisServer, wait_until
 from tests.service.rig import Rig, arrays_of, ids
@@ -178,44 +179,45 @@ class Contents:
     catalogue: list[Any]
     counters: dict[str, int]
     users: dict[str, set[int]]  # codes
-    artifacts: dict[str, np.ndarray]
+    versions: dict[str, str]  # of the models
+    rows: dict[str, int]  # that they reflect
+    statistics: dict[str, np.ndarray]
     top_lists: dict[bytes, bytes]
-    deck: set[bytes]
+    queue: set[bytes]
 
 
 def contents(rig: Rig) -> Contents:
-    async def read(state: RedisState) -> Contents:
-        epoch = await state.current()
-        raw: Any = state._client
+    async def catalogue(state: State) -> list[Any]:
+        return [record for chunk in await state.catalogue.since(await state.epochs.current(), 0) for record in chunk]
 
-        def key(name: str) -> str:
-            return f"{rig.settings.key_prefix}:{epoch}:{name}"
+    models = rig.models()
+    _, blob = rig.model()
+    assert blob is not None
+    return Contents(
+        epoch=rig.epoch(),
+        catalogue=rig.ask(catalogue),
+        counters=rig.counters(),
+        users={user: set(np.frombuffer(codes, "<u4").tolist()) for user, codes in all_codes(rig).items()},
+        versions={name: rig.model(name)[0] for name in models},
+        rows={name: facts["rows"] for name, facts in models.items()},
+        statistics=arrays_of(Statistics.load(blob)),
+        top_lists=rig.raw("HGETALL", name=TOP),
+        queue=set(rig.raw("LRANGE", "0", "-1", name=QUEUE)),
+    )
 
-        users = await raw.hgetall(key("users"))
-        return Contents(
-            epoch=epoch,
-            catalogue=[record for chunk in await state.since(epoch, 0) for record in chunk],
-            counters=await state.counters(epoch),
-            users={user.decode(): set(np.frombuffer(codes, "<u4").tolist()) for user, codes in users.items()},
-            artifacts=arrays_of(await state.fetch(epoch)),
-            top_lists=await raw.hgetall(key("top")),
-            deck=set(await raw.lrange(key("deck"), 0, -1)),
-        )
 
-    return rig.ask(read)
+def all_codes(rig: Rig) -> dict[str, bytes]:
+    return {user.decode(): codes for user, codes in rig.raw("HGETALL", name=USERS).items()}
 
 
 def wait_until_everything_is_logged(rig: Rig) -> None:
     """What was shown is in the users' states at once, and in the log a moment later."""
 
-    async def caught_up(state: RedisState) -> bool:
-        epoch = await state.current()
-        raw: Any = state._client
-        users = await raw.hvals(f"{rig.settings.key_prefix}:{epoch}:users")
-        shown = sum(int((np.frombuffer(codes, "<u4") & 3 == SHOWN).sum()) for codes in users)
-        return shown == (await state.counters(epoch))["impressions"]
+    def caught_up() -> bool:
+        shown = sum(int((np.frombuffer(codes, "<u4") & 3 == SHOWN).sum()) for codes in all_codes(rig).values())
+        return shown == rig.counters()["impressions"]
 
-    wait_until(lambda: rig.ask(caught_up), 30, "everything that was shown is in the log")
+    wait_until(caught_up, 30, "everything that was shown is in the log")
     rig.wait_published()
 
 
@@ -244,13 +246,14 @@ def test_rebuild_restores_everything_from_the_log_alone(rig: Rig) -> None:
         assert after.catalogue == before.catalogue
         assert after.counters == before.counters
         assert after.users == before.users
-        assert after.artifacts.keys() == before.artifacts.keys()
-        for name, array in before.artifacts.items():
-            np.testing.assert_array_equal(after.artifacts[name], array, err_msg=name)
+        assert after.statistics.keys() == before.statistics.keys()
+        for name, array in before.statistics.items():
+            np.testing.assert_array_equal(after.statistics[name], array, err_msg=name)
+        assert (after.versions, after.rows) == (before.versions, before.rows)
         assert after.top_lists == before.top_lists
         ids = list(dict.fromkeys(record.id for record in before.catalogue))
         told = set(rig.whole_log().filter(pl.col("kind") != "hide")["item_id"])
-        assert after.deck >= {item.encode() for item in ids if item not in told}
+        assert after.queue >= {item.encode() for item in ids if item not in told}
     # Everybody goes on from there.
     rest = len(CATALOGUE) + 1 - len({code >> 2 for code in before.users[FANS[0]]})
     again = rig.recs(FANS[0], k=rest)

@@ -10,8 +10,6 @@ from typing import Final
 import numpy as np
 import pytest
 
-from recsys.artifacts import Artifacts
-from recsys.stores.redis_state import RedisState
 from tests.servers import RedisServer, wait_until
 from tests.service.rig import Rig, ids
 
@@ -24,13 +22,6 @@ def system(folder: Path, redis_server: RedisServer) -> Iterator[Rig]:
     # Its visitors are quick, so their reactions reach the log before the lists that they are to.
     with Rig(folder, redis_server.url, redis_server.url, TASTE_INTERVAL_S="0.2", IMPRESSION_FLUSH_MS="300") as made:
         yield made
-
-
-def artifacts_of(rig: Rig) -> Artifacts | None:
-    async def fetch(state: RedisState) -> Artifacts | None:
-        return await state.fetch(await state.current())
-
-    return rig.ask(fetch)
 
 
 def test_what_many_like_is_first_for_a_stranger(rig: Rig) -> None:
@@ -51,10 +42,10 @@ def test_items_that_the_same_users_like_are_found_to_belong_together(rig: Rig) -
         for n in (next(visitors) for _ in range(CROWD)):
             shown = rig.recs(f"user-{n}", k=8)
             rig.react(f"user-{n}", likes=[item for item in shown if int(item.split("-")[1]) % 2 == n % 2])
-        known = artifacts_of(rig)
-        if known is None or not known.loadings.any(axis=1).all():
+        known = rig.statistics()
+        if known is None or not known.item_factors.any(axis=1).all():
             return False
-        alike = known.loadings @ known.loadings.T
+        alike = known.item_factors @ known.item_factors.T
         even = np.arange(20) % 2 == 0
         same = even[:, None] == even[None, :]
         np.fill_diagonal(alike, np.nan)
@@ -63,7 +54,7 @@ def test_items_that_the_same_users_like_are_found_to_belong_together(rig: Rig) -
     wait_until(learned, LEARN_S, "the two kinds of items are told apart")
 
     def served() -> bool:
-        rig.recs("stranger")  # with a request the worker learns of newer artifacts
+        rig.recs("stranger")  # with a request the worker learns of a newer model
         neighbours = rig.get("/similar/item-4", k=9).json()["item_ids"]
         return {int(item.split("-")[1]) % 2 for item in neighbours} == {0}
 

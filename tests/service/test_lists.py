@@ -7,10 +7,12 @@ from typing import Final
 
 import pytest
 
-from recsys.ranking.choose import SOURCES
-from tests.service.rig import Rig, ids
+from recsys.recommenders.mix import AGAIN, EXPLORE, RANDOM
+from tests.servers import wait_until
+from tests.service.rig import DRAIN_S, Rig, frozen, ids
 
 DRAMA: Final = ["Drama"]
+SOURCES: Final = {"bandit", EXPLORE, RANDOM, AGAIN}
 
 
 def test_an_empty_catalogue_gives_an_empty_list(rig: Rig) -> None:
@@ -75,9 +77,24 @@ def test_an_explained_list_names_the_source_of_every_item(rig: Rig) -> None:
         body = rig.get("/recs/u", explain=True).json()
         assert list(body) == ["item_ids", "sources"]
         assert len(body["item_ids"]) == len(body["sources"]) == 10
-        assert set(body["sources"]) <= set(SOURCES)
+        assert set(body["sources"]) <= SOURCES
         found |= set(body["sources"])
-    assert "again" in found
+    assert AGAIN in found
+
+
+def test_lists_are_random_until_there_is_a_model_and_then_its_own(rig: Rig) -> None:
+    with frozen(rig.pipeline):
+        rig.add(ids("item", 100), [DRAMA] * 100)
+        assert rig.get("/recs/early", explain=True).json()["sources"] == [RANDOM] * 10
+    rig.wait_published()
+
+    def sources() -> list[str]:
+        """With a request the worker learns of a newer model."""
+        return list(rig.get(f"/recs/{uuid.uuid4()}", explain=True).json()["sources"])
+
+    wait_until(lambda: "bandit" in sources(), DRAIN_S, "the model fills lists")
+    found = {source for _ in range(20) for source in sources()}
+    assert found == {"bandit", EXPLORE}
 
 
 @pytest.mark.parametrize("value", ["false", "0", "False"])

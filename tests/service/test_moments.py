@@ -1,4 +1,4 @@
-"""Moments between two awaits of the recommender, each brought about on purpose, on a real Redis.
+"""Moments between two awaits of a worker, each brought about on purpose, on a real Redis.
 
 Under load they happen by themselves (test_cleanup_under_load.py), but not every time.
 """
@@ -9,45 +9,60 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
+import polars as pl
 import pytest
+import redis
 
 from recommendations.impressions import ImpressionRecorder
-from recommendations.recommender import Recommender
+from recommendations.lists import Answer, Lists
+from recommendations.loading import REFUSED
 from recsys.catalogue import Catalogue
-from recsys.contract import AddItems
-from recsys.ranking.choose import EXPLORE
-from recsys.ranking.profiles import Ranking
+from recsys.contract import EVENT_SCHEMA, AddItems
+from recsys.recommenders.bandit.learner import Bandit
+from recsys.recommenders.live import LiveFollower
+from recsys.recommenders.mix import EXPLORE, RANDOM
+from recsys.recommenders.port import AtOnce
+from recsys.recommenders.recipe import read_recipe
 from recsys.settings import Settings
-from recsys.stores.connect import open_state
-from recsys.stores.ports import StoreUnavailable
-from recsys.stores.redis_state import RedisState
-from regular_pipeline.counts import Counts
-from regular_pipeline.refresh import Snapshot, compute
+from recsys.stores.connect import State, open_state
+from recsys.stores.ports import ModelStore, StoreUnavailable
 from tests.service.rig import ids
 
 Step = Callable[[], Awaitable[Any]]
 
 
 class Interrupted:
-    """A state store in which something else happens right before or right after one call of a method."""
+    """A state in which something else happens right before or right after one call, named as in ``pages.open``."""
 
-    def __init__(self, state: RedisState) -> None:
+    def __init__(self, state: State) -> None:
         self.state = state
         self.before: dict[str, Step] = {}
         self.after: dict[str, Step] = {}
         self.away = False
 
+    def __getattr__(self, port: str) -> Port:
+        return Port(self, port)
+
+
+class Port:
+    """One of its ports."""
+
+    def __init__(self, store: Interrupted, name: str) -> None:
+        self._store = store
+        self._name = name
+
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self.state, name)
+        store, place = self._store, f"{self._name}.{name}"
+        method = getattr(getattr(store.state, self._name), name)
 
         async def call(*args: Any) -> Any:
-            if self.away:
+            if store.away:
                 raise StoreUnavailable("away")
-            if name in self.before:
-                await self.before.pop(name)()
+            if place in store.before:
+                await store.before.pop(place)()
             answer = await method(*args)
-            if name in self.after:
-                await self.after.pop(name)()
+            if place in store.after:
+                await store.after.pop(place)()
             return answer
 
         return call
@@ -67,176 +82,245 @@ async def store(settings: Settings) -> AsyncIterator[Interrupted]:
     await state.close()
 
 
+def worker_on(state: Any, impressions: ImpressionRecorder) -> Lists:
+    def no_store() -> ModelStore:
+        raise AssertionError("no job has trained anything")
+
+    return Lists(state, no_store, impressions, read_recipe(), seed=0, rank_timeout_s=20)
+
+
 @pytest.fixture
-async def recommender(store: Interrupted) -> AsyncIterator[Recommender]:
+async def lists(store: Interrupted) -> AsyncIterator[Lists]:
     impressions = ImpressionRecorder(Nowhere(), flush_s=0.01)  # type: ignore[arg-type]
-    yield Recommender(store, impressions, Ranking(), seed=0)  # type: ignore[arg-type]
+    yield worker_on(store, impressions)
     await impressions.close()
 
 
-async def listed(recommender: Recommender, user: str = "u", k: int = 10) -> list[str]:
-    answer = await recommender.recommend(user, k)
+def items_of(answer: Answer) -> list[str]:
     return [item.decode().strip('"') for item in answer.ids_json]
+
+
+async def listed(lists: Lists, user: str = "u", k: int = 10) -> list[str]:
+    return items_of(await lists.recommend(user, k))
 
 
 async def add_elsewhere(store: Interrupted, names: list[str]) -> None:
     """As another worker does it."""
     body = AddItems(item_ids=names)
-    await store.state.add(await store.state.current(), body.records(), names)
+    await store.state.catalogue.add(await store.state.epochs.current(), body.records(), names)
 
 
-async def publish_elsewhere(store: Interrupted) -> None:
-    """As the pipeline does it."""
-    epoch = await store.state.current()
+async def publish_elsewhere(store: Interrupted) -> str:
+    """As the pipeline does it. Returns the version."""
+    epoch = await store.state.epochs.current()
     catalogue = Catalogue()
-    for chunk in await store.state.since(epoch, 0):
+    for chunk in await store.state.catalogue.since(epoch, 0):
         catalogue.extend(chunk)
-    artifacts = compute(Snapshot.take(epoch, catalogue, Counts(7)), seed=0).artifacts
-    await store.state.publish(epoch, artifacts, {})
+    follower = LiveFollower(Bandit(), epoch=epoch, seed=0, background=AtOnce())
+    fitted = follower.fit(catalogue.items(), 0.0, lambda: pl.LazyFrame(schema=EVENT_SCHEMA))
+    await store.state.models.publish(epoch, "bandit", fitted.version, {}, fitted.blob)
+    return fitted.version
+
+
+async def add_with_a_model(lists: Lists, store: Interrupted, names: list[str]) -> None:
+    """Items, and a model in force that knows them."""
+    await lists.add_items(AddItems(item_ids=names))
+    await publish_elsewhere(store)
+    assert "bandit" in (await lists.knowledge()).models
 
 
 OLD: Final = ids("old", 20)
 
 
-async def test_a_cleanup_elsewhere_before_the_page_is_read(recommender: Recommender, store: Interrupted) -> None:
-    await recommender.add_items(AddItems(item_ids=OLD))
-    assert len(await listed(recommender)) == 10
-    store.before["open_page"] = store.state.begin_next
-    assert await listed(recommender) == []
+async def test_a_cleanup_elsewhere_before_the_page_is_read(lists: Lists, store: Interrupted) -> None:
+    await lists.add_items(AddItems(item_ids=OLD))
+    assert len(await listed(lists)) == 10
+    store.before["pages.open"] = store.state.epochs.begin_next
+    assert await listed(lists) == []
 
 
-async def test_a_cleanup_elsewhere_before_the_list_is_remembered(recommender: Recommender, store: Interrupted) -> None:
-    await recommender.add_items(AddItems(item_ids=OLD))
-    store.before["mark_shown"] = store.state.begin_next
-    assert await listed(recommender) == []
+async def test_a_cleanup_elsewhere_before_the_list_is_remembered(lists: Lists, store: Interrupted) -> None:
+    await lists.add_items(AddItems(item_ids=OLD))
+    store.before["pages.mark_shown"] = store.state.epochs.begin_next
+    assert await listed(lists) == []
 
 
-async def test_a_cleanup_here_between_the_page_and_its_answer(recommender: Recommender, store: Interrupted) -> None:
-    await recommender.add_items(AddItems(item_ids=OLD))
-    assert len(await listed(recommender)) == 10
+async def test_a_cleanup_here_between_the_page_and_its_answer(lists: Lists, store: Interrupted) -> None:
+    await lists.add_items(AddItems(item_ids=OLD))
+    assert len(await listed(lists)) == 10
 
     async def end_the_epoch() -> None:
-        await store.state.begin_next()
+        await store.state.epochs.begin_next()
 
     async def learn_of_it() -> None:
-        await recommender.begin(await store.state.current())
+        await lists.begin(await store.state.epochs.current())
 
-    store.before["open_page"] = end_the_epoch
-    store.after["open_page"] = learn_of_it
-    assert await listed(recommender) == []
-
-
-async def test_a_cleanup_here_after_the_page_was_read(recommender: Recommender, store: Interrupted) -> None:
-    await recommender.add_items(AddItems(item_ids=OLD))
-    assert len(await listed(recommender)) == 10
-    store.after["open_page"] = recommender.cleanup
-    assert await listed(recommender) == []
+    store.before["pages.open"] = end_the_epoch
+    store.after["pages.open"] = learn_of_it
+    assert await listed(lists) == []
 
 
-async def test_a_cleanup_between_the_page_and_the_catalogue(recommender: Recommender, store: Interrupted) -> None:
-    await recommender.add_items(AddItems(item_ids=["old-0"]))
-    assert await listed(recommender) == ["old-0"]
+async def test_a_cleanup_here_after_the_page_was_read(lists: Lists, store: Interrupted) -> None:
+    await lists.add_items(AddItems(item_ids=OLD))
+    assert len(await listed(lists)) == 10
+    store.after["pages.open"] = lists.cleanup
+    assert await listed(lists) == []
+
+
+async def test_a_cleanup_between_the_page_and_the_catalogue(lists: Lists, store: Interrupted) -> None:
+    await lists.add_items(AddItems(item_ids=["old-0"]))
+    assert await listed(lists) == ["old-0"]
     await add_elsewhere(store, ids("more", 5))
-    store.before["since"] = store.state.begin_next
-    assert await listed(recommender) == []
+    store.before["catalogue.since"] = store.state.epochs.begin_next
+    assert await listed(lists) == []
 
 
-async def test_new_items_between_the_page_and_the_catalogue(recommender: Recommender, store: Interrupted) -> None:
-    await recommender.add_items(AddItems(item_ids=["old-0"]))
+async def test_new_items_between_the_page_and_the_catalogue(lists: Lists, store: Interrupted) -> None:
+    await lists.add_items(AddItems(item_ids=["old-0"]))
     await add_elsewhere(store, ids("more", 2))
 
     async def add_another() -> None:
         await add_elsewhere(store, ["another"])
 
-    store.before["since"] = add_another
-    assert sorted(await listed(recommender)) == ["another", "more-0", "more-1", "old-0"]
+    store.before["catalogue.since"] = add_another
+    assert sorted(await listed(lists)) == ["another", "more-0", "more-1", "old-0"]
 
 
-async def test_a_catalogue_log_that_was_restored_in_fewer_pieces(recommender: Recommender, store: Interrupted) -> None:
+async def test_a_catalogue_log_that_was_restored_in_fewer_pieces(
+    lists: Lists, store: Interrupted, settings: Settings
+) -> None:
     """As ``rebuild`` does it after a loss of Redis, between two requests to this worker."""
     for item in OLD[:4]:
-        await recommender.add_items(AddItems(item_ids=[item]))
-    epoch = await store.state.current()
-    raw: Any = store.state._client
-    await raw.delete(*[key async for key in raw.scan_iter(match=f"{store.state._prefix}:*")])
-    await store.state.restore(epoch)
-    await store.state.add(epoch, AddItems(item_ids=OLD[:4]).records(), [])
-    assert await recommender.add_items(AddItems(item_ids=["new"])) == (1, 0)
-    assert await recommender.add_items(AddItems(item_ids=["new"])) == (0, 0)
-    assert sorted(await listed(recommender)) == sorted(["new", *OLD[:4]])
+        await lists.add_items(AddItems(item_ids=[item]))
+    epoch = await store.state.epochs.current()
+    with redis.Redis.from_url(settings.redis_url) as raw:
+        raw.delete(*raw.scan_iter(match=f"{settings.key_prefix}:*"))
+    await store.state.epochs.restore(epoch)
+    await store.state.catalogue.add(epoch, AddItems(item_ids=OLD[:4]).records(), [])
+    assert await lists.add_items(AddItems(item_ids=["new"])) == (1, 0)
+    assert await lists.add_items(AddItems(item_ids=["new"])) == (0, 0)
+    assert sorted(await listed(lists)) == sorted(["new", *OLD[:4]])
 
 
-NEWER: Final = "artifacts are fetched after the page, so they may know items that this worker's catalogue does not"
-
-
-async def artifacts_of_a_newer_catalogue(recommender: Recommender, store: Interrupted) -> None:
-    await recommender.add_items(AddItems(item_ids=ids("first", 2)))
+async def a_model_of_a_newer_catalogue(lists: Lists, store: Interrupted) -> None:
+    """A model is fetched after the page, so it may know items that this worker's catalogue does not."""
+    await lists.add_items(AddItems(item_ids=ids("first", 2)))
     await publish_elsewhere(store)
 
     async def add_and_publish() -> None:
         await add_elsewhere(store, ids("second", 2))
         await publish_elsewhere(store)
 
-    store.before["fetch"] = add_and_publish
+    store.before["models.fetch"] = add_and_publish
 
 
-async def test_the_artifacts_fit_the_catalogue(recommender: Recommender, store: Interrupted) -> None:
-    await artifacts_of_a_newer_catalogue(recommender, store)
-    known = await recommender.knowledge()
-    assert known.artifacts is not None
-    assert known.artifacts.top_list(0).max() < len(known.catalogue)
+async def test_the_model_fits_the_catalogue(lists: Lists, store: Interrupted) -> None:
+    await a_model_of_a_newer_catalogue(lists, store)
+    known = await lists.knowledge()
+    held = known.models["bandit"]
+    assert held.items == len(known.catalogue) == 4
+    assert sorted(known.top(None, 10)) == sorted([*ids("first", 2), *ids("second", 2)])
 
 
-async def test_lists_from_memory_with_artifacts_of_a_newer_catalogue(
-    recommender: Recommender, store: Interrupted
-) -> None:
-    await artifacts_of_a_newer_catalogue(recommender, store)
-    await recommender.knowledge()
+async def test_lists_from_memory_with_a_model_of_a_newer_catalogue(lists: Lists, store: Interrupted) -> None:
+    await a_model_of_a_newer_catalogue(lists, store)
+    await lists.knowledge()
     store.away = True
-    assert set(await listed(recommender)) >= set(ids("first", 2))
+    assert set(await listed(lists)) >= set(ids("first", 2))
 
 
-async def test_artifacts_of_an_ended_epoch_are_not_taken_for_those_of_the_next(
-    recommender: Recommender, store: Interrupted
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_a_model_of_an_ended_epoch_is_not_taken_for_one_of_the_next(
+    lists: Lists, store: Interrupted, moment: str
 ) -> None:
-    await recommender.add_items(AddItems(item_ids=OLD))
+    await lists.add_items(AddItems(item_ids=OLD))
     await publish_elsewhere(store)
-    store.before["fetch"] = recommender.cleanup
-    await listed(recommender)
-    known = await recommender.knowledge()
-    assert (known.artifacts, len(known.catalogue)) == (None, 0)
+    getattr(store, moment)["models.fetch"] = lists.cleanup
+    await listed(lists)
+    known = await lists.knowledge()
+    assert (known.models, len(known.catalogue)) == ({}, 0)
 
 
-async def test_one_user_asks_two_workers_at_the_same_time(recommender: Recommender, store: Interrupted) -> None:
-    await recommender.add_items(AddItems(item_ids=ids("item", 40)))
-    other = Recommender(store.state, recommender._impressions, Ranking(), seed=0)
-    lists: list[str] = []
+async def test_new_items_while_a_model_is_loaded(lists: Lists, store: Interrupted) -> None:
+    """They have a place in lists at once, and the model is loaded anew for the catalogue that holds them."""
+    await lists.add_items(AddItems(item_ids=ids("first", 2)))
+    version = await publish_elsewhere(store)
+    await lists.knowledge()
+
+    async def add_more() -> None:
+        await add_elsewhere(store, ids("second", 2))
+
+    store.after["pages.open"] = add_more
+    assert sorted(await listed(lists, "u")) == ids("first", 2), "they came after the page"
+    assert sorted(await listed(lists, "v")) == sorted([*ids("first", 2), *ids("second", 2)])
+    held = (await lists.knowledge()).models["bandit"]
+    assert (held.version, held.items) == (version, 4)
+
+
+async def test_a_model_that_cannot_be_loaded_is_refused_and_the_one_before_it_serves(
+    lists: Lists, store: Interrupted
+) -> None:
+    """Of another version of this code, for example. It is tried once, and the next one takes its place."""
+    await add_with_a_model(lists, store, OLD)
+    epoch = await store.state.epochs.current()
+    held = (await lists.knowledge()).models["bandit"]
+    refused = REFUSED.labels("bandit")._value.get()
+    await store.state.models.publish(epoch, "bandit", "unreadable", {}, b"no statistics")
+    for n in range(3):
+        assert len(set(await listed(lists, f"user-{n}"))) == 10
+        assert (await lists.knowledge()).models["bandit"] is held
+    assert REFUSED.labels("bandit")._value.get() == refused + 1
+    await add_elsewhere(store, ["new"])
+    version = await publish_elsewhere(store)
+    assert (await lists.knowledge()).models["bandit"].version == version
+
+
+async def test_one_user_asks_two_workers_at_the_same_time(lists: Lists, store: Interrupted) -> None:
+    await add_with_a_model(lists, store, ids("item", 40))
+    other = worker_on(store.state, lists._impressions)
+    shown: list[str] = []
 
     async def ask_the_other() -> None:
-        lists.extend(await listed(other))
+        shown.extend(await listed(other))
 
-    store.before["mark_shown"] = ask_the_other
-    lists += await listed(recommender)
-    assert len(lists) == 20
-    assert len(set(lists)) == 20
+    store.before["pages.mark_shown"] = ask_the_other
+    shown += await listed(lists)
+    assert len(shown) == 20
+    assert len(set(shown)) == 20
 
 
-async def test_the_deck_runs_out(recommender: Recommender, store: Interrupted) -> None:
-    """Without a pipeline nobody refills it."""
-    await recommender.add_items(AddItems(item_ids=ids("item", 100)))
+async def test_the_exploration_queue_runs_out(lists: Lists, store: Interrupted) -> None:
+    """Without a pipeline nobody fills it."""
+    await add_with_a_model(lists, store, ids("item", 100))
+    sources = set()
     for n in range(60):
-        assert len(set(await listed(recommender, f"user-{n}"))) == 10
+        answer = await lists.recommend(f"user-{n}", 10)
+        assert len(set(answer.ids_json)) == 10
+        sources |= set(answer.sources)
+    assert sources == {"bandit", EXPLORE}
+    assert await store.state.exploration.waiting(await store.state.epochs.current()) == []
+    assert (await lists.recommend("one-more", 10)).sources == ["bandit"] * 10
 
 
-async def test_lists_take_from_the_deck_only_what_they_show(recommender: Recommender, store: Interrupted) -> None:
-    await recommender.add_items(AddItems(item_ids=ids("item", 100)))
-    epoch = await store.state.current()
-    before = await store.state.deck(epoch)
-    answers = await asyncio.gather(*(recommender.recommend(f"user-{n}", 5) for n in range(3)))
-    told = [pair for answer in answers for pair in zip(answer.ids_json, answer.sources, strict=True)]
-    shown = {item.decode().strip('"'): source for item, source in told}
-    after = await store.state.deck(epoch)
+async def test_lists_take_from_the_queue_only_what_they_show(lists: Lists, store: Interrupted) -> None:
+    await add_with_a_model(lists, store, ids("item", 100))
+    epoch = await store.state.epochs.current()
+    before = await store.state.exploration.waiting(epoch)
+    answers = await asyncio.gather(*(lists.recommend(f"user-{n}", 5) for n in range(3)))
+    told = [pair for answer in answers for pair in zip(items_of(answer), answer.sources, strict=True)]
+    shown = dict(told)
+    after = await store.state.exploration.waiting(epoch)
     gone = set(before).difference(after)
     assert 5 < len(gone) < 20
     assert {item for item, source in shown.items() if source == EXPLORE} <= gone <= shown.keys()
-    assert after == [card for card in before if card not in gone]
+    assert after == [candidate for candidate in before if candidate not in gone]
+    assert await store.state.exploration.shown(epoch) == len(gone)
+
+
+async def test_lists_before_the_first_model_take_nothing_from_the_queue(lists: Lists, store: Interrupted) -> None:
+    await lists.add_items(AddItems(item_ids=ids("item", 100)))
+    epoch = await store.state.epochs.current()
+    before = await store.state.exploration.waiting(epoch)
+    answer = await lists.recommend("u", 10)
+    assert answer.sources == [RANDOM] * 10
+    assert await store.state.exploration.waiting(epoch) == before

@@ -9,21 +9,20 @@ import pytest
 
 from recsys.contract import INTERACT_TOPIC, ItemRecord
 from recsys.settings import Settings
-from recsys.stores.connect import log_folder
+from recsys.stores.connect import State, log_folder
 from recsys.stores.event_log import EventLog, PartFolder
 from recsys.stores.ports import Broker, StoreUnavailable
-from recsys.stores.redis_state import RedisState
-from regular_pipeline.epoch_work import EpochWork
+from regular_pipeline.epoch import Epoch
 from regular_pipeline.loop import Pipeline
 from regular_pipeline.service import open_pipeline
 
 
 async def test_records_that_could_not_be_mirrored_are_mirrored_later_in_order(
-    settings: Settings, state: RedisState, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    epoch = await state.current()
-    work = EpochWork(epoch, EventLog(log_folder(settings)), 7.0)
-    await state.add(epoch, [ItemRecord(id="a"), ItemRecord(id="b")], [])
+    log = EventLog(log_folder(settings))
+    epoch = Epoch(await state.epochs.current(), log)
+    await state.catalogue.add(epoch.number, [ItemRecord(id="a"), ItemRecord(id="b")], [])
 
     def full(*_: object) -> int:
         raise StoreUnavailable("disk full")
@@ -31,11 +30,11 @@ async def test_records_that_could_not_be_mirrored_are_mirrored_later_in_order(
     with monkeypatch.context() as broken:
         broken.setattr(PartFolder, "append", full)
         with pytest.raises(StoreUnavailable):
-            await work.read_catalogue(state)
-    await state.add(epoch, [ItemRecord(id="c")], [])
-    await work.read_catalogue(state)
-    await work.read_catalogue(state)
-    assert work.items.read()["item_id"].to_list() == ["a", "b", "c"]
+            await epoch.read_catalogue(state.catalogue)
+    await state.catalogue.add(epoch.number, [ItemRecord(id="c")], [])
+    await epoch.read_catalogue(state.catalogue)
+    await epoch.read_catalogue(state.catalogue)
+    assert log.catalogue(epoch.number).read()["item_id"].to_list() == ["a", "b", "c"]
 
 
 def no_folder(log: Path, epoch: int) -> Path:
@@ -47,9 +46,16 @@ def no_folder(log: Path, epoch: int) -> Path:
 
 def no_checkpoint(log: Path, epoch: int) -> Path:
     """Its temporary file leads to a device that is always full."""
-    path = log / f"epoch-{epoch}" / "checkpoint.tmp"
-    path.parent.mkdir()
+    path = log / f"epoch-{epoch}" / "checkpoints" / "bandit.tmp"
+    path.parent.mkdir(parents=True)
     path.symlink_to("/dev/full")
+    return path
+
+
+def no_folder_of_checkpoints(log: Path, epoch: int) -> Path:
+    path = log / f"epoch-{epoch}" / "checkpoints"
+    path.parent.mkdir()
+    path.write_text("in the way")
     return path
 
 
@@ -60,15 +66,15 @@ def no_rejected(log: Path, epoch: int) -> Path:
     return path
 
 
-@pytest.mark.parametrize("fault", [no_folder, no_checkpoint, no_rejected])
+@pytest.mark.parametrize("fault", [no_folder, no_checkpoint, no_folder_of_checkpoints, no_rejected])
 async def test_the_pipeline_waits_for_a_disk_that_is_full(
-    fault: Callable[[Path, int], Path], settings: Settings, state: RedisState, broker: Broker
+    fault: Callable[[Path, int], Path], settings: Settings, state: State, broker: Broker
 ) -> None:
     async def drain_and_refresh(pipeline: Pipeline) -> None:
         await pipeline.tick()
-        await pipeline.refresh()
+        await pipeline.catch_up()
 
-    epoch, log = await state.current(), log_folder(settings)
+    epoch, log = await state.epochs.current(), log_folder(settings)
     await broker.publish(INTERACT_TOPIC, [b"rejected"])
     log.mkdir(parents=True)
     broken = fault(log, epoch)
@@ -78,7 +84,7 @@ async def test_the_pipeline_waits_for_a_disk_that_is_full(
         broken.unlink(missing_ok=True)
         await drain_and_refresh(pipeline)
     assert "rejected" in (log / "rejected.jsonl").read_text()
-    assert [path.name for path in (log / f"epoch-{epoch}").glob("checkpoint*")] == ["checkpoint.npz"]
+    assert [path.name for path in (log / f"epoch-{epoch}" / "checkpoints").iterdir()] == ["bandit.npz"]
     assert await broker.depth() == 0
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsys.artifacts import Artifacts
-from recsys.stores.redis_state import RedisState
 from recsys.user_state import DISLIKE, LIKE, SHOWN
 from tests.service.rig import Rig, ids
 
@@ -20,13 +18,10 @@ def say(rig: Rig, user: str, *told: tuple[str, str]) -> None:
 
 
 def rates(rig: Rig) -> np.ndarray:
-    async def fetch(state: RedisState) -> Artifacts | None:
-        return await state.fetch(await state.current())
-
     rig.wait_published()
-    artifacts = rig.ask(fetch)
-    assert artifacts is not None
-    return np.stack([artifacts.mean, artifacts.sd])
+    statistics = rig.statistics()
+    assert statistics is not None
+    return np.stack([statistics.mean, statistics.sd])
 
 
 @pytest.mark.parametrize("action", ["dislike", "hide"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,9 +16,14 @@ import recommendations.app
 from recsys.settings import Settings
 from tests.servers import ROOT
 
-SERVICES = ("event_collector", "recommendations", "regular_pipeline", "webapp")
+SERVICES = ("event_collector", "recommendations", "regular_pipeline", "webapp", "jobs")
 TOOLS = ("grader", "load_tests")  # experiments are no part of it: they put what is measured under the measuring stick
-STORE_LIBRARIES = ("redis", "aio_pika", "aiormq", "qdrant_client")
+STORE_LIBRARIES = ("redis", "aio_pika", "aiormq", "qdrant_client", "obstore")
+RECOMMENDERS = "recsys.recommenders"
+# The one recommender with parts: what is inside of it is nobody's business but its own. The ideal learner measures with
+# two of its parts.
+BANDIT = f"{RECOMMENDERS}.bandit"
+MEASURES_WITH_THE_BANDIT = ("experiments/ideal.py", (f"{BANDIT}.posterior", f"{BANDIT}.taste"))
 
 
 def imports_of(path: Path) -> set[str]:
@@ -54,12 +61,47 @@ def test_a_service_imports_no_other_service(service: str) -> None:
     assert offenders(files_under(service), others) == []
 
 
-def test_ranking_knows_no_store_and_no_service() -> None:
-    assert offenders(files_under("recsys/ranking"), (*SERVICES, "recsys.stores", "recsys.settings")) == []
+def test_recommenders_know_no_store_no_settings_and_no_service() -> None:
+    forbidden = (*SERVICES, "recsys.stores", "recsys.settings")
+    assert offenders(files_under("recsys/recommenders"), forbidden) == []
+
+
+@pytest.mark.parametrize("folder", ["recsys/settings", "recsys/stores"])
+def test_who_only_keeps_things_knows_no_recommender(folder: str) -> None:
+    assert offenders(files_under(folder), (RECOMMENDERS,)) == []
+
+
+def test_nobody_reaches_into_the_bandit() -> None:
+    elsewhere = [
+        path
+        for path in files_under("recsys", *SERVICES, *TOOLS, "experiments")
+        if not path.is_relative_to(ROOT / "recsys" / "recommenders")
+    ]
+    ideal, parts = MEASURES_WITH_THE_BANDIT
+    assert offenders([path for path in elsewhere if path != ROOT / ideal], (BANDIT,)) == []
+    assert all(any(name in one for name in parts) for one in offenders([ROOT / ideal], (BANDIT,)))
 
 
 def test_the_measuring_stick_does_not_import_what_it_measures() -> None:
-    assert offenders(files_under(*TOOLS), (*SERVICES, "recsys.ranking")) == []
+    assert offenders(files_under("grader"), (*SERVICES, RECOMMENDERS)) == []
+    # A benchmark asks for as long a top list as there is.
+    allowed = f"{RECOMMENDERS}.toplists"
+    found = offenders(files_under("load_tests"), (*SERVICES, RECOMMENDERS))
+    assert [one for one in found if allowed not in one] == []
+    constants = [one.rpartition(".")[2] for one in found if f"imports {allowed}." in one]
+    assert all(name.isupper() for name in constants)
+
+
+@pytest.mark.parametrize("module", ["event_collector.app", "webapp.app"])
+def test_who_serves_no_list_loads_no_recommender(module: str) -> None:
+    """Nor the libraries that only they need: that would cost seconds at the start and memory for ever."""
+    program = f"import sys, {module}; print(*sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    loaded = ended.stdout.split()
+    assert module in loaded
+    unwanted = ("scipy", RECOMMENDERS)
+    assert [name for name in loaded if name in unwanted or name.startswith(tuple(f"{one}." for one in unwanted))] == []
 
 
 def test_only_the_stores_know_the_store_libraries() -> None:

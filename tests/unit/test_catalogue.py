@@ -118,6 +118,45 @@ def test_changes_are_new_items_and_new_genres() -> None:
     assert catalogue.changes(new) == []
 
 
+# as recommenders see it
+
+
+def test_items_are_the_catalogue_of_one_moment() -> None:
+    catalogue = replay([record("a", "x"), record("b")], [record("a", "y")])
+    items = catalogue.items()
+    assert (len(items), items.ids, items.genre_names, items.records) == (2, ["a", "b"], ["x", "y"], 3)
+    assert items.genres.tolist() == [[False, True], [False, False]]
+
+
+@pytest.mark.parametrize("later", [record("a", "y"), record("a", "z"), record("c", "x")], ids=["row", "genre", "item"])
+def test_items_that_were_handed_out_never_change(later: ItemRecord) -> None:
+    catalogue = replay([record("a", "x"), record("b", "y")])
+    before = catalogue.items()
+    catalogue.extend([later])
+    after = catalogue.items()
+    assert after is not before
+    assert after.records > before.records
+    assert (before.ids, before.genre_names, before.genres.tolist()) == (
+        ["a", "b"],
+        ["x", "y"],
+        [[True, False], [False, True]],
+    )
+
+
+def test_items_are_the_same_while_nothing_arrives() -> None:
+    """So that what was made of them is found again."""
+    catalogue = replay([record("a", "x")])
+    assert catalogue.items() is catalogue.items()
+    before = catalogue.items()
+    catalogue.extend([])
+    assert catalogue.items() is before
+
+
+def test_no_items() -> None:
+    items = Catalogue().items()
+    assert (len(items), items.records, items.genres.shape) == (0, 0, (0, 0))
+
+
 def test_genres_of_an_unknown_item_is_a_key_error() -> None:
     with pytest.raises(KeyError):
         Catalogue().genres_of("a")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from recsys.ranking.diversity import mmr, unit_genres
+from recsys.recommenders.diversity import mmr, unit_genres
 
 FAST = settings(deadline=None, max_examples=50)
 GENRES = st.tuples(st.integers(0, 10), st.integers(0, 4)).flatmap(

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from recsys.contract import CATALOGUE_SCHEMA, EVENT_SCHEMA
 from recsys.stores import event_log
-from recsys.stores.event_log import EventLog, PartFolder, write_whole
+from recsys.stores.event_log import KEEP_REPLACED_S, EventLog, PartFolder, write_whole
 from recsys.stores.ports import StoreMisconfigured, StoreUnavailable
 
 SCHEMA = pl.Schema({"n": pl.Int64})
@@ -56,11 +56,16 @@ def merge_and_crash(folder: Path, keep: slice) -> PartFolder:
     """Five parts merged, and some of them still there because the deletion did not get to them."""
     log = filled(folder, *[2] * 5)
     parts = [part.path for part in log.parts()]
-    copies = {path: path.read_bytes() for path in parts[keep]}
     log.merge_small()
-    for path, content in copies.items():
-        path.write_bytes(content)
+    for path in set(parts).difference(parts[keep]):
+        path.unlink()
     return opened(folder)
+
+
+@pytest.fixture
+def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was merged is deleted when the next merge looks."""
+    monkeypatch.setattr(event_log, "KEEP_REPLACED_S", 0.0)
 
 
 def test_a_new_log_is_empty(tmp_path: Path) -> None:
@@ -137,7 +142,30 @@ def test_many_small_parts_at_the_end_become_one(before: list[int], after: list[i
     log.merge_small()
     assert sizes(log) == sizes(opened(tmp_path)) == after
     assert numbers(log) == list(range(sum(before)))
-    assert len(list(tmp_path.iterdir())) == len(after)
+
+
+def test_what_was_merged_is_kept_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody may have listed it and be about to read it."""
+    log = filled(tmp_path, *[1] * 4)
+    before = {part.path for part in log.parts()}
+    log.merge_small()
+    (merged,) = log.parts()
+    for _ in range(3):
+        assert set(tmp_path.iterdir()) == before | {merged.path}
+        log.merge_small()
+    monkeypatch.setattr(event_log, "KEEP_REPLACED_S", 0.0)
+    log.merge_small()
+    assert list(tmp_path.iterdir()) == [merged.path]
+    assert numbers(log) == [0, 1, 2, 3]
+
+
+@pytest.mark.usefixtures("nothing_kept")
+def test_what_somebody_else_deleted_is_no_matter(tmp_path: Path) -> None:
+    log = filled(tmp_path, *[1] * 4)
+    log.merge_small()
+    log.discard_leftovers()
+    log.merge_small()
+    assert numbers(log) == [0, 1, 2, 3]
 
 
 CRASHES = pytest.mark.parametrize(
@@ -185,11 +213,14 @@ def test_rows_appended_during_a_merge_are_kept(tmp_path: Path, monkeypatch: pyte
     assert (sizes(log), log.rows, numbers(log)) == ([4, 2], 6, list(range(6)))
 
 
+@pytest.mark.parametrize("kept_s", [0.0, KEEP_REPLACED_S])
 @settings(deadline=None, max_examples=25)
 @given(st.lists(st.one_of(st.integers(0, 12), st.sampled_from(["merge", "crash in merge", "reopen", "discard"]))))
 @example([1, 1, 1, 1, "crash in merge", 2, "discard"])
-def test_any_history_reads_as_all_rows_in_order(history: list[int | str]) -> None:
+@example([1, 1, 1, 1, "merge", 1, 1, 1, "merge", "discard", 1, "merge"])
+def test_any_history_reads_as_all_rows_in_order(kept_s: float, history: list[int | str]) -> None:
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(event_log, "KEEP_REPLACED_S", kept_s)
         log = opened(Path(name))
         for step in history:
             match step:
@@ -203,7 +234,7 @@ def test_any_history_reads_as_all_rows_in_order(history: list[int | str]) -> Non
                         log.merge_small()
                 case "discard":
                     log.discard_leftovers()
-            if not isinstance(step, int):
+            if step in ("crash in merge", "reopen"):
                 log = opened(Path(name))
         rows = sum(step for step in history if isinstance(step, int))
         assert (log.rows, numbers(log)) == (rows, list(range(rows)))
@@ -277,22 +308,68 @@ def test_a_lost_folder_is_unavailable(tmp_path: Path) -> None:
         more(log, 1)
 
 
-def test_a_reader_that_began_before_a_merge_reads_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_reader_that_began_before_a_merge_reads_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deleted: bool
+) -> None:
     log = filled(tmp_path, *[1] * 5)
     frames = log.frames()
     found = next(frames)["n"].to_list()
-    log.merge_small()
+    merge(log, monkeypatch, deleted)
     found += [n for frame in frames for n in frame["n"]]
     assert found == list(range(5))
 
 
-def test_a_reader_from_the_last_part_back_reads_on_after_a_merge(tmp_path: Path) -> None:
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_reader_from_the_last_part_back_reads_on_after_a_merge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deleted: bool
+) -> None:
     log = filled(tmp_path, *[1] * 5)
     frames = log.frames_newest_first()
     found = next(frames)["n"].to_list()
-    log.merge_small()
+    merge(log, monkeypatch, deleted)
     found += [n for frame in frames for n in reversed(frame["n"].to_list())]
     assert found == [4, 3, 2, 1, 0]
+
+
+def merge(log: PartFolder, patch: pytest.MonkeyPatch, deleted: bool) -> None:
+    """Merge the small parts; perhaps so long ago that they are gone."""
+    patch.setattr(event_log, "KEEP_REPLACED_S", 0.0 if deleted else KEEP_REPLACED_S)
+    for _ in range(2):
+        log.merge_small()
+    assert len(list(log.folder.iterdir())) == (1 if deleted else 6)
+
+
+@pytest.mark.parametrize("rows", range(9))
+def test_the_first_rows_can_be_scanned(tmp_path: Path, rows: int) -> None:
+    scanned = filled(tmp_path, 3, 1, 3).scan(rows)
+    assert scanned.collect_schema() == SCHEMA
+    assert scanned.collect()["n"].to_list() == list(range(min(rows, 7)))
+
+
+def test_a_scan_is_of_its_moment_whatever_is_logged_or_merged_after_it(tmp_path: Path) -> None:
+    log = filled(tmp_path, 1, 1, 1)
+    scanned = log.scan(2)
+    more(log, 5)
+    log.merge_small()
+    assert sizes(log) == [8]
+    assert scanned.collect()["n"].to_list() == [0, 1]
+    assert log.scan(3).filter(pl.col("n") > 0).collect()["n"].to_list() == [1, 2]
+
+
+def test_in_a_scan_columns_younger_than_the_log_are_null(tmp_path: Path) -> None:
+    filled(tmp_path, 2)
+    younger = PartFolder(tmp_path, pl.Schema([*SCHEMA.items(), ("note", pl.String())]))
+    assert younger.scan(9).collect().rows() == [(0, None), (1, None)]
+
+
+def test_a_part_that_cannot_be_read_is_unavailable(tmp_path: Path) -> None:
+    log = filled(tmp_path, 2, 2)
+    log.parts()[0].path.write_bytes(b"unreadable")
+    assert numbers(log, 2) == [2, 3]
+    for read in (log.frames, log.frames_newest_first):
+        with pytest.raises(StoreUnavailable, match="cannot read"):
+            list(read())
 
 
 # EventLog

@@ -21,30 +21,24 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import experiments.__main__
-import experiments.system
-from experiments.study import (
-    Played,
-    Study,
-    Task,
-    around,
-    interval,
-    play_task,
-    play_tasks,
-    ranking_of,
-    relative,
-    show,
-)
-from experiments.system import System
+from experiments.study import Played, Study, Task, around, interval, play_task, play_tasks, relative, show
+from experiments.system import Clock, System
+from experiments.variants import CHANGES, recipe_of
+from grader.errors import GraderError
 from grader.ladder.rungs import play_rungs
 from grader.metrics.lists import judge
 from grader.traffic import TrafficConfig, plan_traffic
 from grader.worlds.spec import open_world
-from recsys.ranking.profiles import PROFILES
+from recsys.recommenders.bandit import learner
+from recsys.recommenders.bandit.config import BanditConfig
+from recsys.recommenders.bandit.learner import Bandit
+from recsys.recommenders.recipe import PROFILES, read_recipe
+from recsys.settings import Settings
 from tests.grader.worlds import world_of
 from tests.servers import ROOT, wait_until
 
 TINY = "tiny:users=300"
-STUDY = Study((TINY,), ("balanced", "popular", "random"), (1, 2), 3.1, 2.0, 10.0, rungs=())
+STUDY = Study((TINY,), ("balanced", "popular", "random"), (1, 2), 3.1, Clock(2.0))
 
 
 def played(variant: str, seed: int = 1) -> Played:
@@ -65,7 +59,7 @@ def test_learning_beats_chance() -> None:
 
 def test_a_component_is_left_out() -> None:
     wide = Task("tiny:users=50,items=1000", "balanced", 1)
-    whole, part = (play_task(STUDY, wide._replace(variant=name)) for name in ("balanced", "balanced-explore"))
+    whole, part = (play_task(STUDY, wide._replace(variant=name)) for name in ("balanced", "balanced without=explore"))
     assert part.values["catalogue_coverage"] < 0.9 * whole.values["catalogue_coverage"]
 
 
@@ -77,27 +71,30 @@ def test_precision_is_known_along_the_run() -> None:
     assert np.isnan(found.at[2])  # so many reactions never came
 
 
-def times_called(monkeypatch: pytest.MonkeyPatch, name: str, study: Study) -> int:
-    """How often a play calls what ``experiments.system`` knows by this name."""
-    count, called = itertools.count(), getattr(experiments.system, name)
+def times_called(monkeypatch: pytest.MonkeyPatch, name: str, refresh_s: float, taste_interval_s: float) -> int:
+    """How often a play calls what the bandit knows by this name."""
+    count, called = itertools.count(), getattr(learner, name)
 
     def counted(*arguments: Any) -> Any:
         next(count)
         return called(*arguments)
 
-    monkeypatch.setattr(experiments.system, name, counted)
-    play_task(study, Task(TINY, "balanced", 1))
+    with monkeypatch.context() as patch:
+        patch.setattr(learner, name, counted)
+        variant = f"balanced taste_interval_s={taste_interval_s}"
+        play_task(replace(STUDY, clock=Clock(refresh_s)), Task(TINY, variant, 1))
     return next(count)
 
 
-@pytest.mark.parametrize(("name", "interval_s"), [("compute", "refresh_s"), ("learn_taste", "learn_s")])
-def test_refreshes_and_lessons_come_as_often_as_they_are_asked_for(
-    monkeypatch: pytest.MonkeyPatch, name: str, interval_s: str
+@pytest.mark.parametrize(
+    ("name", "intervals_s"),
+    [("compute", [(2.0, 10.0), (8.0, 10.0)]), ("learn", [(1.0, 2.0), (1.0, 8.0)])],
+    ids=["refresh", "tastes"],
+)
+def test_refreshes_and_fits_of_tastes_come_as_often_as_they_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, name: str, intervals_s: list[tuple[float, float]]
 ) -> None:
-    often_refreshed = replace(STUDY, refresh_s=1.0)
-    often, seldom = (
-        times_called(monkeypatch, name, replace(often_refreshed, **{interval_s: seconds})) for seconds in (2.0, 8.0)
-    )
+    often, seldom = (times_called(monkeypatch, name, *intervals) for intervals in intervals_s)
     assert seldom > 2
     assert often == pytest.approx(4 * seldom, abs=4)
 
@@ -105,16 +102,17 @@ def test_refreshes_and_lessons_come_as_often_as_they_are_asked_for(
 @pytest.mark.parametrize("liked", [True, False])
 def test_reactions_are_in_the_next_list_of_their_user(liked: bool) -> None:
     """To the even items, which are of one genre; no refresh comes between."""
-    system = System(world_of([{}], [{n % 2} for n in range(200)]), ranking_of("balanced"), 1, 1_000.0, 1_000.0)
-    shown = []
+    system = System(world_of([{}], [{n % 2} for n in range(200)]), recipe_of("balanced"), 1, Clock(1_000.0))
+    even = []
     for at in (0.0, 1.0, 2.0):
-        shown = [item for item in system.recommend(0, 10, at) if item % 2 == 0]
-        system.react(0, dict.fromkeys(shown, liked), at)
-    assert len(shown) > 6 if liked else len(shown) < 4
+        items = system.recommend(0, [], 10, at)
+        even = [item for item in items if item % 2 == 0]
+        system.react(0, items, dict.fromkeys(even, liked), at)
+    assert len(even) > 6 if liked else len(even) < 4
 
 
 def test_precision_after_so_many_reactions_is_that_of_the_hundred_lists_then() -> None:
-    before, hits = range(0, 900, 3), np.arange(300.0)
+    before, hits = np.arange(0, 900, 3, dtype=np.int32), np.arange(300.0)
     assert around(before, hits, 0) == hits[:100].mean()
     assert around(before, hits, 300) == hits[100:200].mean()
     assert around(before, hits, 750) == hits[250:].mean()
@@ -177,7 +175,16 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 def test_the_command_prints_a_table_for_each_world() -> None:
     ended = run(
-        "--world", "tiny:users=40", "--seeds", "2", "--variant", "balanced", "--variant", "random", "--rung", "all"
+        "--world",
+        "tiny:users=40",
+        "--seeds",
+        "2",
+        "--recommender",
+        "balanced",
+        "--recommender",
+        "random",
+        "--rung",
+        "all",
     )
     assert ended.returncode == 0, ended.stderr
     rows = [line.split("|")[1].strip() for line in ended.stdout.splitlines() if line.startswith("|")]
@@ -202,8 +209,8 @@ def test_rungs_have_the_luck_of_the_seed() -> None:
     found = play_tasks((replace(STUDY, rungs=("online popularity",)), [task]))
     world = open_world(TINY, 2)
     plan = plan_traffic(world.n_users, TrafficConfig(lists_per_user=3.1), 2)
-    ((_, items),) = play_rungs(world, plan, 10, 2, ["online popularity"])
-    hits = judge(world, plan.step_user[plan.lists], items).hits
+    ((_, replay),) = play_rungs(world, plan, 10, 2, ["online popularity"])
+    hits = judge(world, plan.step_user[plan.lists], replay.lists).hits
     assert found[task._replace(variant="ladder: online popularity")].values["precision"] == pytest.approx(hits.mean())
 
 
@@ -230,30 +237,61 @@ def test_an_ideal_learner_of_the_popularity_plays_a_data_set(tmp_path: Path, mon
     ratings = [f"{user},{movie},{1 + 4 * (movie < 21)},0\n" for user in range(1, 31) for movie in range(1, 31)]
     (tmp_path / "ratings.csv").write_text("userId,movieId,rating,timestamp\n" + "".join(ratings))
     spec = f"movielens:{tmp_path}"
-    study = asked_for(monkeypatch, "--world", spec, "--variant", "random", "--ideal", "popularity")
+    study = asked_for(monkeypatch, "--world", spec, "--recommender", "random", "--ideal", "popularity")
     found = play_tasks((study, [Task(spec, "random", 1)]))
     chance, ideal = (found[Task(spec, name, 1)].values["precision"] for name in ("random", "ideal: popularity"))
     assert ideal > chance
 
 
+def config_of(variant: str) -> BanditConfig:
+    bandit = recipe_of(variant).learners()["bandit"]
+    assert isinstance(bandit, Bandit)
+    return bandit._config
+
+
+def test_a_variant_is_a_recommender_or_a_profile_and_other_settings() -> None:
+    defaults = {name: Settings.model_fields[name].default for name in ("half_life_days", "taste_interval_s")}
+    assert recipe_of("discovery") == read_recipe(profile="discovery", **defaults)
+    assert recipe_of("popular:shrinkage=5,random") == read_recipe("popular:shrinkage=5,random", **defaults)
+    assert recipe_of("explore=off") == read_recipe(explore="off", **defaults)
+    told = "popular,bandit explore=0.3 diversity=0.5 profile=relevance without=noise,looks half_life_days=3"
+    assert recipe_of(told) == read_recipe(
+        "popular,bandit", "0.3", 0.5, "relevance", "noise,looks", **defaults | {"half_life_days": 3.0}
+    )
+    assert all(name in CHANGES for name in ("explore", "diversity", "profile", "without", *defaults))
+    assert all(recipe_of(profile).text for profile in PROFILES)
+
+
 def test_constants_of_a_variant_are_other() -> None:
-    chosen = ranking_of("relevance-noise-factors+explore.looks=0.25+choose.pool=300")
-    assert (chosen.explore.looks, chosen.explore.least) == (0.25, PROFILES["relevance"].explore.least)
-    assert chosen.choose == replace(PROFILES["relevance"].choose, noise=0.0, pool=300)
-    assert not chosen.factors
+    config = config_of("bandit:explore.looks=0.25,rank.pool=300 profile=relevance without=noise,factors")
+    relevance = config_of("relevance")
+    assert (config.explore.looks, config.explore.least) == (0.25, relevance.explore.least)
+    assert config.rank == replace(relevance.rank, noise=0.0, pool=300)
+    assert not config.factors
+
+
+@pytest.mark.parametrize("variant", ["clever", "balanced luck=1", "balanced luck", "balanced diversity=much"])
+def test_a_variant_that_cannot_be_is_named(variant: str) -> None:
+    with pytest.raises(GraderError) as refused:
+        recipe_of(variant)
+    assert str(refused.value).startswith(f"--recommender {variant!r}: ")
 
 
 def test_a_variant_may_go_without_several_components() -> None:
-    ended = run("--world", "tiny:users=40", "--seeds", "1", "--variant", "balanced-looks-noise")
+    ended = run("--world", "tiny:users=40", "--seeds", "1", "--recommender", "balanced without=looks,noise")
     assert ended.returncode == 0, ended.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["--variant", "clever"], "no profile 'clever'"), (["--variant", "balanced-luck"], "no component 'luck'"),
-     (["--variant", "balanced+choose.luck=1"], "no constant 'choose.luck'"),
-     (["--variant", "balanced+choose.noise=much"], "could not convert string to float: 'much'"),
-     (["--variant", "balanced+choose.pool=2.5"], "invalid literal for int() with base 10: '2.5'"),
+    [(["--recommender", "clever"], "there is no recommender 'clever'"),
+     (["--recommender", "profile=clever"], "there is no profile 'clever'"),
+     (["--recommender", "balanced without=luck"], "no component 'luck'"),
+     (["--recommender", "bandit:rank.luck=1"], "no constant 'rank.luck'"),
+     (["--recommender", "bandit:rank.noise=much"], "rank.noise must be a number, not 'much'"),
+     (["--recommender", "bandit:rank.pool=2.5"], "rank.pool must be a whole number, not '2.5'"),
+     (["--recommender", "balanced explore=much"], "EXPLORE='much': must be auto, off or a share"),
+     (["--recommender", "balanced luck=1"], "'luck=1' is none of explore=, diversity="),
      (["--world", "mars"], "no world 'mars'"), (["--rung", "seventh"], "no rung 'seventh'"),
      (["--ideal", "all"], "an ideal learner cannot know 'all'"),
      (["--lists", "-5"], "Invalid value for '--lists'"), (["--lists", "nan"], "Invalid value for '--lists'"),
@@ -276,10 +314,16 @@ def asked_for(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Study:
 
 
 def test_every_option_reaches_the_study(monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = ["--world", "tiny", "--variant", "popular", "--seeds", "2", "--first-seed", "7", "--lists", "4"]
-    more = ["--refresh-s", "3", "--learn-s", "11", "--rung", "random", "--ideal", "genres"]
-    expected = Study(("tiny",), ("popular",), (7, 8), 4.0, 3.0, 11.0, ("random",), ("genres",))
+    arguments = ["--world", "tiny", "--recommender", "popular", "--seeds", "2", "--first-seed", "7", "--lists", "4"]
+    more = ["--refresh-s", "3", "--rung", "random", "--ideal", "genres"]
+    expected = Study(("tiny",), ("popular",), (7, 8), 4.0, Clock(3.0), ("random",), ("genres",))
     assert asked_for(monkeypatch, *arguments, *more) == expected
+
+
+def test_a_refresh_comes_as_often_as_in_the_running_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = asked_for(monkeypatch, "--world", "tiny")
+    assert study.clock.refresh_s == Settings.model_fields["refresh_interval_s"].default
+    assert study.variants == ("balanced", "popular", "random")
 
 
 def test_an_error_of_the_program_itself_is_none_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.ranking.exploration import DEFAULT, NEVER, ExploreConfig, Hand, deck, explore_share, never_shown
-from recsys.ranking.posterior import Floats, Posterior
+from recsys.recommenders.bandit.exploration import (
+    DEFAULT,
+    NEVER,
+    ExploreConfig,
+    exploration_queue,
+    explore_share,
+    never_shown,
+)
+from recsys.recommenders.bandit.posterior import Floats, Posterior
 
 FAST = settings(deadline=None, max_examples=50)
 OFTEN = 10_000  # lists served: enough for every item with an upside to be worth another look
@@ -56,22 +63,9 @@ def test_what_was_shown_once_is_new_again_after_a_half_life() -> None:
     assert never_shown(floats([0, NEVER - 0.01, NEVER, 1])).tolist() == [True, True, False, False]
 
 
-def test_cards_that_are_not_played_come_first_again() -> None:
-    hand = Hand(range(6))
-    offered = hand.offer(4)
-    assert offered == [0, 1, 2, 3]
-    hand.take_back([1, 3])
-    assert list(hand) == hand.offer(10) == [1, 3, 4, 5]
-
-
-def test_a_hand_may_be_empty() -> None:
-    hand: Hand[str] = Hand()
-    assert (list(hand), hand.offer(3)) == ([], [])
-
-
 @dataclass(frozen=True)
-class Deal:
-    """One call of ``deck`` and what a reader would work out from its arguments."""
+class Call:
+    """One call of ``exploration_queue`` and what a reader would work out from its arguments."""
 
     upside: list[float]
     mean: list[float]
@@ -98,20 +92,20 @@ class Deal:
 
     def run(self) -> list[int]:
         posterior = posterior_of(self.upside, self.mean, self.level)
-        positions: list[int] = deck(
+        positions: list[int] = exploration_queue(
             posterior, floats(self.impressions), self.lists, self.size, rng(self.seed), self.config
         ).tolist()
         return positions
 
 
 @st.composite
-def deals(draw: st.DrawFn) -> Deal:
+def calls(draw: st.DrawFn) -> Call:
     n = draw(st.integers(0, 25))
 
     def numbers(*values: float) -> list[float]:
         return draw(st.lists(st.sampled_from(values), min_size=n, max_size=n))
 
-    return Deal(
+    return Call(
         upside=numbers(0, 1 / 64, 1 / 32, 1 / 8),
         mean=numbers(0, 1 / 8, 3 / 8, 1 / 2, 3 / 4),
         impressions=numbers(0, 0.25, 1, 50),
@@ -128,81 +122,83 @@ def deals(draw: st.DrawFn) -> Deal:
 
 
 @FAST
-@given(deals())
-def test_cards_are_new_or_worth_another_look_and_none_is_left_out(deal: Deal) -> None:
-    cards = deal.run()
-    wanted = deal.new | deal.looks
-    assert len(set(cards)) == len(cards) == min(deal.size, len(wanted))
-    assert set(cards) <= wanted
+@given(calls())
+def test_candidates_are_new_or_worth_another_look_and_none_is_left_out(call: Call) -> None:
+    candidates = call.run()
+    wanted = call.new | call.looks
+    assert len(set(candidates)) == len(candidates) == min(call.size, len(wanted))
+    assert set(candidates) <= wanted
 
 
 @FAST
-@given(deals())
-def test_the_promising_come_first(deal: Deal) -> None:
-    cards = deal.run()
-    for kind in (deal.new, deal.looks):
-        upsides = [deal.upside[card] for card in cards if card in kind]
+@given(calls())
+def test_the_promising_come_first(call: Call) -> None:
+    candidates = call.run()
+    for kind in (call.new, call.looks):
+        upsides = [call.upside[candidate] for candidate in candidates if candidate in kind]
         assert upsides == sorted(upsides, reverse=True)
-        left_out = [deal.upside[i] for i in kind.difference(cards)]
+        left_out = [call.upside[i] for i in kind.difference(candidates)]
         if upsides and left_out:
             assert upsides[-1] >= max(left_out)
 
 
 @FAST
-@given(deals())
-def test_second_looks_have_their_share_as_long_as_there_are_both(deal: Deal) -> None:
-    cards = deal.run()
+@given(calls())
+def test_second_looks_have_their_share_as_long_as_there_are_both(call: Call) -> None:
+    candidates = call.run()
     second = 0
-    for count, card in enumerate(cards, 1):
-        second += card in deal.looks
-        if second in (0, len(deal.looks)) or count - second == len(deal.new):
+    for count, candidate in enumerate(candidates, 1):
+        second += candidate in call.looks
+        if second in (0, len(call.looks)) or count - second == len(call.new):
             continue
-        assert abs(second - count * deal.config.interleave) <= 1
+        assert abs(second - count * call.config.interleave) <= 1
 
 
 @pytest.mark.parametrize(("interleave", "second"), [(0.3, 30), (0.5, 50), (0.1, 10)])
 def test_the_mixture_is_that_of_the_config(interleave: float, second: int) -> None:
     posterior = posterior_of(np.linspace(0.1, 0.2, 200))
-    cards = deck(posterior, impressions_of(100, 100), OFTEN, 100, rng(), replace(DEFAULT, interleave=interleave))
-    assert np.count_nonzero(cards >= 100) == pytest.approx(second, abs=1)
+    candidates = exploration_queue(
+        posterior, impressions_of(100, 100), OFTEN, 100, rng(), replace(DEFAULT, interleave=interleave)
+    )
+    assert np.count_nonzero(candidates >= 100) == pytest.approx(second, abs=1)
 
 
 def test_without_interleaving_second_looks_wait_for_what_is_new() -> None:
     config = replace(DEFAULT, interleave=0.0)
-    cards = deck(posterior_of([0.1, 0.2, 0.3, 0.4]), impressions_of(2, 2), OFTEN, 4, rng(), config)
-    assert cards.tolist() == [1, 0, 3, 2]
+    candidates = exploration_queue(posterior_of([0.1, 0.2, 0.3, 0.4]), impressions_of(2, 2), OFTEN, 4, rng(), config)
+    assert candidates.tolist() == [1, 0, 3, 2]
 
 
 @pytest.mark.parametrize("size", [0, 1, 5, 30])
-def test_without_looks_there_are_only_new_cards(size: int) -> None:
+def test_without_looks_there_are_only_new_candidates(size: int) -> None:
     posterior = posterior_of(np.full(20, 0.3))
-    cards = deck(posterior, impressions_of(10, 10), OFTEN, size, rng(), replace(DEFAULT, looks=0.0))
-    assert len(cards) == min(size, 10)
-    assert np.all(cards < 10)
+    candidates = exploration_queue(posterior, impressions_of(10, 10), OFTEN, size, rng(), replace(DEFAULT, looks=0.0))
+    assert len(candidates) == min(size, 10)
+    assert np.all(candidates < 10)
 
 
-@pytest.mark.parametrize(("lists", "cards"), [(0, []), (100, []), (300, [0]), (OFTEN, [0, 1])])
-def test_a_second_look_pays_if_a_find_is_of_use_in_enough_lists(lists: int, cards: list[int]) -> None:
+@pytest.mark.parametrize(("lists", "candidates"), [(0, []), (100, []), (300, [0]), (OFTEN, [0, 1])])
+def test_a_second_look_pays_if_a_find_is_of_use_in_enough_lists(lists: int, candidates: list[int]) -> None:
     """The first two are 0.1 below the level, and may be 0.01 and 0.002 above; the third is above it already."""
     posterior = posterior_of([0.01, 0.002, 0.2], [0.2, 0.2, 0.4], level=0.3)
     config = ExploreConfig(horizon=0.05)
-    assert deck(posterior, impressions_of(0, 3), lists, 10, rng(), config).tolist() == cards
+    assert exploration_queue(posterior, impressions_of(0, 3), lists, 10, rng(), config).tolist() == candidates
 
 
 def test_what_can_not_be_better_gets_no_second_look() -> None:
-    assert deck(posterior_of(np.zeros(5)), impressions_of(0, 5), 10**9, 10, rng()).tolist() == []
+    assert exploration_queue(posterior_of(np.zeros(5)), impressions_of(0, 5), 10**9, 10, rng()).tolist() == []
 
 
 def test_equals_are_in_random_order() -> None:
     posterior, impressions, generator = posterior_of(np.full(10, 0.1)), impressions_of(10, 0), rng()
-    first = [deck(posterior, impressions, 0, 10, generator)[0] for _ in range(1_000)]
+    first = [exploration_queue(posterior, impressions, 0, 10, generator)[0] for _ in range(1_000)]
     assert np.all(np.abs(np.bincount(first, minlength=10) - 100) < 60)
 
 
-def test_the_same_seed_deals_the_same_cards() -> None:
+def test_the_same_seed_gives_the_same_queue() -> None:
     posterior, impressions = posterior_of(np.full(50, 0.1)), impressions_of(50, 0)
-    cards = [deck(posterior, impressions, 0, 50, rng(seed)).tolist() for seed in (1, 1, 2)]
-    assert cards[0] == cards[1] != cards[2]
+    candidates = [exploration_queue(posterior, impressions, 0, 50, rng(seed)).tolist() for seed in (1, 1, 2)]
+    assert candidates[0] == candidates[1] != candidates[2]
 
 
 @FAST
@@ -211,14 +207,14 @@ def test_the_order_of_the_catalogue_does_not_matter(random: Any) -> None:
     upside, impressions = np.linspace(0.1, 0.3, 20), impressions_of(12, 8)
     turned = list(range(20))
     random.shuffle(turned)
-    cards = deck(posterior_of(upside), impressions, OFTEN, 15, rng())
-    other = deck(posterior_of(upside[turned]), impressions[turned], OFTEN, 15, rng())
-    assert [turned[card] for card in other] == cards.tolist()
+    candidates = exploration_queue(posterior_of(upside), impressions, OFTEN, 15, rng())
+    other = exploration_queue(posterior_of(upside[turned]), impressions[turned], OFTEN, 15, rng())
+    assert [turned[candidate] for candidate in other] == candidates.tolist()
 
 
 def test_nothing_given_is_changed() -> None:
     posterior, impressions = posterior_of(np.linspace(0.1, 0.3, 20)), impressions_of(12, 8)
     before = [array.copy() for array in (posterior.mean, posterior.upside, impressions)]
-    deck(posterior, impressions, OFTEN, 10, rng())
+    exploration_queue(posterior, impressions, OFTEN, 10, rng())
     after = [posterior.mean, posterior.upside, impressions]
     assert all(np.array_equal(old, new) for old, new in zip(before, after, strict=True))

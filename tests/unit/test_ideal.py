@@ -39,7 +39,8 @@ def test_an_item_is_worth_more_than_its_mean_the_less_it_was_looked_at() -> None
 
 def precision(world: World, recommender: Recommender, seed: int) -> float:
     plan = plan_traffic(world.n_users, TrafficConfig(), seed)
-    return float(judge(world, plan.step_user[plan.lists], simulate(world, plan, recommender, 10)).hits.mean())
+    lists = simulate(world, plan, recommender, 10).lists
+    return float(judge(world, plan.step_user[plan.lists], lists).hits.mean())
 
 
 def test_who_knows_more_finds_more() -> None:
@@ -60,7 +61,7 @@ def test_a_list_holds_what_was_not_shown(knows: str) -> None:
     world = open_world("tiny", 1)
     ideal = Ideal(world, knows, np.random.default_rng(1))
     first = ideal.recommend(0, [], 10)
-    ideal.react(0, first, [False] * 10)
+    ideal.react(0, first, {})
     second = ideal.recommend(0, first, 10)
     assert len({*first, *second}) == 20
     assert len(ideal.recommend(0, range(world.n_items - 3), 10)) == 3

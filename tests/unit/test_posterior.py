@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.ranking.posterior import (
+from recsys.recommenders.bandit.posterior import (
     DEFAULT,
     LIKE_SHARES,
     REACTION_SHARES,

@@ -103,16 +103,70 @@ def test_a_right_url(monkeypatch: pytest.MonkeyPatch, name: str, url: str) -> No
 
 
 def test_every_wrong_setting_is_named_with_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RANKING_PROFILE", "clever")
-    monkeypatch.setenv("RANKING_WITHOUT", "looks,luck")
+    monkeypatch.setenv("EXPLORE", "much")
+    monkeypatch.setenv("DIVERSITY", "2")
     monkeypatch.setenv("REFRESH_INTERVAL_S", "soon")
     with pytest.raises(SystemExit) as ended:
         read_settings()
-    profile, without, interval = sorted(str(ended.value).splitlines(), key=lambda line: "INTERVAL" in line)
-    assert profile.startswith("RANKING_PROFILE='clever': there is no profile 'clever': choose from balanced,")
-    assert without.startswith("RANKING_WITHOUT='looks,luck': there is no component 'luck'")
+    diversity, explore, interval = sorted(str(ended.value).splitlines())
+    assert explore == "EXPLORE='much': must be auto, off or a share from 0 to 1"
+    assert diversity.startswith("DIVERSITY='2': ")
+    assert "less than or equal to 1" in diversity
     assert interval.startswith("REFRESH_INTERVAL_S='soon': ")
     assert "number" in interval
+
+
+@pytest.mark.parametrize("explore", ["", "auto", "off", "0", "0.25", "1", "1e-3"])
+def test_how_much_is_explored_is_a_word_or_a_share(monkeypatch: pytest.MonkeyPatch, explore: str) -> None:
+    monkeypatch.setenv("EXPLORE", explore)
+    assert read_settings().explore == explore
+
+
+@pytest.mark.parametrize("explore", ["on", "Auto", "-0.1", "1.1", "nan", "inf", "30%", " "])
+def test_what_is_no_share_is_refused(monkeypatch: pytest.MonkeyPatch, explore: str) -> None:
+    monkeypatch.setenv("EXPLORE", explore)
+    with pytest.raises(SystemExit) as ended:
+        read_settings()
+    assert str(ended.value) == f"EXPLORE={explore!r}: must be auto, off or a share from 0 to 1"
+
+
+@pytest.mark.parametrize(("given", "diversity"), [("", None), ("0", 0.0), ("0.15", 0.15), ("1", 1.0)])
+def test_no_diversity_is_that_of_the_profile(
+    monkeypatch: pytest.MonkeyPatch, given: str, diversity: float | None
+) -> None:
+    monkeypatch.setenv("DIVERSITY", given)
+    assert read_settings().diversity == diversity
+
+
+def test_recommenders_are_taken_as_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What there is and what there is not is for those to say who make them."""
+    for name, value in {"RECOMMENDER": "clever", "RANKING_PROFILE": "clever", "RANKING_WITHOUT": "luck"}.items():
+        monkeypatch.setenv(name, value)
+    recipe = read_settings().recipe
+    assert (recipe["recommender"], recipe["profile"], recipe["without"]) == ("clever", "clever", "luck")
+
+
+def test_all_that_lists_are_made_by_is_in_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {
+        "RECOMMENDER": "popular",
+        "EXPLORE": "0.3",
+        "DIVERSITY": "0.2",
+        "RANKING_PROFILE": "discovery",
+        "RANKING_WITHOUT": "noise",
+        "HALF_LIFE_DAYS": "3",
+        "TASTE_INTERVAL_S": "5",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert read_settings().recipe == {
+        "recommender": "popular",
+        "explore": "0.3",
+        "diversity": 0.2,
+        "profile": "discovery",
+        "without": "noise",
+        "half_life_days": 3.0,
+        "taste_interval_s": 5.0,
+    }
 
 
 def test_what_is_given_need_not_be_right_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from recsys.ranking.similar import nearest, similarity, unit_rows
+from recsys.recommenders.similar import nearest, similarity, unit_rows
 
 Rows = NDArray[np.float32]
 N = 40

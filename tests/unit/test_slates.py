@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.ranking.taste import Lessons
+from recsys.contract import HISTORY
+from recsys.recommenders.bandit import slates as module
+from recsys.recommenders.bandit.slates import Answered, Slates
+from recsys.recommenders.bandit.taste import TrainingExamples
 from recsys.user_state import DISLIKE, LIKE, MARKS
-from regular_pipeline import slates as module
-from regular_pipeline.slates import Answered, Slates
 
 FAST = settings(deadline=None, max_examples=100)
 Row = tuple[str, str, str, int, float]  # event id, kind, user, item index, received at
@@ -62,7 +63,7 @@ def frame(rows: list[Row]) -> pl.DataFrame:
         "item_index": pl.Int32,
         "received_at": pl.Float64,
     }
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    return pl.DataFrame(rows, schema=schema, orient="row").with_columns(source=pl.lit(""))
 
 
 def fed(*events: tuple[str, str, list[int]]) -> Slates:
@@ -75,14 +76,14 @@ def pairs(answered: Answered) -> list[tuple[int, float]]:
     return list(zip(answered.index.tolist(), answered.received_at.tolist(), strict=True))
 
 
-def table(lessons: Lessons) -> list[tuple[int, int, int, int]]:
+def table(examples: TrainingExamples) -> list[tuple[int, int, int, int]]:
     """(user, item, outcome, slate) of each row."""
-    columns = (lessons.user, lessons.item, lessons.outcome, lessons.slate)
+    columns = (examples.user, examples.item, examples.outcome, examples.slate)
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
 def outcomes(slates: Slates) -> list[tuple[int, int]]:
-    return [(item, outcome) for _, item, outcome, _ in table(slates.lessons())]
+    return [(item, outcome) for _, item, outcome, _ in table(slates.examples())]
 
 
 @contextmanager
@@ -150,7 +151,7 @@ class Oracle:
             slate.answered = True
             self.answered += [(number, item, at) for item, _, at in slate.known()]
 
-    def lessons(self) -> list[tuple[int, int, int, int]]:
+    def examples(self) -> list[tuple[int, int, int, int]]:
         taught = [slate for slate in self.remembered if slate.answered]
         users = list(dict.fromkeys(slate.user for slate in taught))
         return [
@@ -161,14 +162,14 @@ class Oracle:
 
     def totals(self) -> tuple[int, int, int, int]:
         answered = sum(slate.answered for slate in self.remembered)
-        standing = Counter(slate for *_, outcome, slate in self.lessons() if outcome > 0)
+        standing = Counter(slate for *_, outcome, slate in self.examples() if outcome > 0)
         once, twice = (list(standing.values()).count(count) for count in (1, 2))
         return len(self.remembered), answered, once, twice
 
 
 def everything(slates: Slates) -> tuple[object, ...]:
-    lessons = slates.lessons()
-    columns = (lessons.user, lessons.item, lessons.outcome, lessons.slate)
+    examples = slates.examples()
+    columns = (examples.user, examples.item, examples.outcome, examples.slate)
     return tuple((column.dtype, column.tobytes()) for column in columns), slates.totals()
 
 
@@ -242,7 +243,7 @@ def test_users_and_slates_are_numbered_as_they_appear() -> None:
         shown("u", 5),
         said("hide", "u", 5),
     )
-    assert table(slates.lessons()) == [(0, 2, 1, 2), (0, 3, 0, 2), (1, 4, 1, 5), (0, 5, 2, 7)]
+    assert table(slates.examples()) == [(0, 2, 1, 2), (0, 3, 0, 2), (1, 4, 1, 5), (0, 5, 2, 7)]
 
 
 def test_what_became_answered_comes_once_and_in_the_order_of_the_answers() -> None:
@@ -258,6 +259,18 @@ def test_unknown_items_are_kept_out() -> None:
     assert slates.totals() == (2, 1, 1, 0)
 
 
+def test_what_was_said_before_this_system_was_said_of_no_list() -> None:
+    """Though it names an item of one, and its row stands beside it."""
+    rows = frame(rows_of([shown("u", 1, 2), said("like", "u", 1), said("dislike", "u", 2)]))
+    here = pl.col("item_index") == 2
+    rows = rows.with_columns(
+        source=pl.when(here | (pl.col("kind") == "impression")).then("source").otherwise(pl.lit(HISTORY))
+    )
+    slates = Slates()
+    slates.add(rows)
+    assert outcomes(slates) == [(1, 0), (2, DISLIKE)]
+
+
 def test_lists_one_after_the_other_are_told_apart_by_their_events() -> None:
     assert fed(shown("u", 1, 2), shown("u", 3), shown("v", 4)).totals() == (3, 0, 0, 0)
 
@@ -266,7 +279,7 @@ def test_lists_one_after_the_other_are_told_apart_by_their_events() -> None:
 def test_no_rows_are_no_slates(batches: list[list[Row]]) -> None:
     slates = Slates()
     assert [pairs(slates.add(frame(batch))) for batch in batches] == [[]] * len(batches)
-    assert (table(slates.lessons()), slates.totals()) == ([], (0, 0, 0, 0))
+    assert (table(slates.examples()), slates.totals()) == ([], (0, 0, 0, 0))
 
 
 @pytest.mark.parametrize(("others", "remembered"), [(5, True), (6, False)])
@@ -342,7 +355,7 @@ def test_slates_equal_a_loop_over_all_rows(
         slates = Slates()
         answered = slates.add(frame(rows))
     assert pairs(answered) == [(item, at) for _, item, at in oracle.answered]
-    assert table(slates.lessons()) == oracle.lessons()
+    assert table(slates.examples()) == oracle.examples()
     assert slates.totals() == oracle.totals()
 
 
@@ -359,7 +372,7 @@ def test_batch_boundaries_do_not_change_a_bit(
         in_parts = []
         for a, b in zip([0, *places], [*places, len(rows)], strict=True):
             in_parts += pairs(cut.add(frame(rows[a:b])))
-            cut.lessons(), cut.totals()  # reading must not matter either
+            cut.examples(), cut.totals()  # reading must not matter either
     assert in_parts == at_once
     assert everything(cut) == everything(whole)
 

@@ -1,4 +1,4 @@
-"""A user's taste against a system solved item by item, and what is learned from lessons with a known structure."""
+"""A user's taste against a system solved item by item, and what is learned from examples with a known structure."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
-from recsys.ranking.posterior import Doubles, Floats
-from recsys.ranking.taste import (
+from recsys.recommenders.bandit.posterior import Doubles, Floats
+from recsys.recommenders.bandit.taste import (
     DEFAULT,
     RATES,
     ChoiceSet,
-    Lessons,
     TasteModel,
+    TrainingExamples,
     dislike_worth,
     features,
     fold_in,
@@ -29,7 +29,7 @@ FAST = settings(deadline=None, max_examples=50)
 ITEMS, USERS, PLACES = 40, 120, 10
 KINDS = np.arange(ITEMS) % 2  # even users like even items
 NO_GENRES = np.zeros((ITEMS, 1), np.float32)  # there is a genre, but no item is of it
-NO_LOADINGS = np.zeros((20, 0), np.float32)
+NO_FACTORS = np.zeros((20, 0), np.float32)
 GENRES = np.eye(2, dtype=np.float32)[KINDS]
 LIKED, OTHER = 0.45, 0.03
 AVERAGE = np.full(ITEMS, (LIKED + OTHER) / 2, np.float32)
@@ -39,7 +39,7 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def lessons_of(slates: int, *, liked: float = LIKED, other: float = OTHER, users: int = USERS) -> Lessons:
+def examples_of(slates: int, *, liked: float = LIKED, other: float = OTHER, users: int = USERS) -> TrainingExamples:
     """Every user is shown a random slate, then every user another one, and so on.
 
     Fewer slates are the beginning of more.
@@ -48,19 +48,21 @@ def lessons_of(slates: int, *, liked: float = LIKED, other: float = OTHER, users
     user = np.repeat(np.tile(np.arange(users), slates), PLACES)
     item = np.concatenate([chance.permutation(ITEMS)[:PLACES] for _ in range(users * slates)])
     outcome = rng(1).random(len(item)) < np.where(KINDS[item] == user % 2, liked, other)
-    return Lessons(user, item, outcome.astype(np.uint8), np.repeat(np.arange(users * slates), PLACES))
+    return TrainingExamples(user, item, outcome.astype(np.uint8), np.repeat(np.arange(users * slates), PLACES))
 
 
-def pure_noise(slates: int) -> Lessons:
-    return lessons_of(slates, liked=(LIKED + OTHER) / 2, other=(LIKED + OTHER) / 2)
+def pure_noise(slates: int) -> TrainingExamples:
+    return examples_of(slates, liked=(LIKED + OTHER) / 2, other=(LIKED + OTHER) / 2)
 
 
-def rows(lessons: Lessons, chosen: slice) -> Lessons:
-    return Lessons(lessons.user[chosen], lessons.item[chosen], lessons.outcome[chosen], lessons.slate[chosen])
+def rows(examples: TrainingExamples, chosen: slice) -> TrainingExamples:
+    return TrainingExamples(
+        examples.user[chosen], examples.item[chosen], examples.outcome[chosen], examples.slate[chosen]
+    )
 
 
-def first_fit(lessons: Lessons, unit: Floats = NO_GENRES) -> TasteModel:
-    return learn(TasteModel.untrained(ITEMS), lessons, AVERAGE, unit, rng())
+def first_fit(examples: TrainingExamples, unit: Floats = NO_GENRES) -> TasteModel:
+    return learn(TasteModel.untrained(ITEMS), examples, AVERAGE, unit, rng())
 
 
 def folded(x: Floats, rates: Floats, liked: ArrayLike) -> Floats:
@@ -144,7 +146,7 @@ def test_each_choice_is_seen_beside_its_own_items_only() -> None:
 
 
 def test_liking_all_kinds_alike_says_nothing_beside_liking_one() -> None:
-    x, rates = features(np.tile(np.eye(2, dtype=np.float32), (10, 1)), 1.0, NO_LOADINGS), np.full(20, 0.1, np.float32)
+    x, rates = features(np.tile(np.eye(2, dtype=np.float32), (10, 1)), 1.0, NO_FACTORS), np.full(20, 0.1, np.float32)
     all_alike, one_kind = folded(x, rates, np.ones(20)), folded(x, rates, x[:, 1])
     assert all_alike == pytest.approx([0, 0], abs=1e-5)
     assert one_kind[1] - one_kind[0] > 1
@@ -164,49 +166,49 @@ def test_what_a_dislike_says_is_so_much_of_a_like(of_dislike: float) -> None:
     assert taste == pytest.approx(np.array([1, -1]) * of_dislike / 2 / (1 + 2 * 0.25 * 0.5))
 
 
-def test_a_dislike_speaks_against_its_genres_and_for_its_loadings_less_than_a_like() -> None:
+def test_a_dislike_speaks_against_its_genres_and_for_its_factors_less_than_a_like() -> None:
     assert dislike_worth(2, 3) == pytest.approx([-0.1, -0.1, 0.5, 0.5, 0.5])
     assert dislike_worth(0, 0).shape == (0,)
 
 
-def test_features_are_genres_by_their_deviation_then_loadings() -> None:
-    unit, loadings = np.eye(3, 2, dtype=np.float32), np.arange(3, dtype=np.float32)[:, None]
-    found = features(unit, 0.25, loadings)
+def test_features_are_genres_by_their_deviation_then_item_factors() -> None:
+    unit, item_factors = np.eye(3, 2, dtype=np.float32), np.arange(3, dtype=np.float32)[:, None]
+    found = features(unit, 0.25, item_factors)
     assert found.tolist() == [[0.5, 0, 0], [0, 0.5, 1], [0, 0, 2]]
     assert found.dtype == np.float32
 
 
-def test_the_same_lessons_give_the_same_model() -> None:
-    lessons = lessons_of(4)
-    first, second = first_fit(lessons), first_fit(lessons)
-    assert np.array_equal(first.loadings, second.loadings)
-    assert vars(replace(first, loadings=second.loadings)) == vars(second)
+def test_the_same_examples_give_the_same_model() -> None:
+    examples = examples_of(4)
+    first, second = first_fit(examples), first_fit(examples)
+    assert np.array_equal(first.item_factors, second.item_factors)
+    assert vars(replace(first, item_factors=second.item_factors)) == vars(second)
 
 
 def test_names_of_users_do_not_matter() -> None:
-    lessons = lessons_of(4)
-    renamed = replace(lessons, user=3 * lessons.user + 7)
-    assert np.array_equal(first_fit(lessons).loadings, first_fit(renamed).loadings)
+    examples = examples_of(4)
+    renamed = replace(examples, user=3 * examples.user + 7)
+    assert np.array_equal(first_fit(examples).item_factors, first_fit(renamed).item_factors)
 
 
 @pytest.mark.parametrize("trained", [False, True])
 @pytest.mark.parametrize("users", [0, 1, DEFAULT.least_users - 1])
 def test_few_users_teach_nothing(users: int, trained: bool) -> None:
-    model = first_fit(lessons_of(3)) if trained else TasteModel.untrained(ITEMS)
-    everybody = lessons_of(6)
-    few = Lessons(*(of[everybody.user < users] for of in vars(everybody).values()))
+    model = first_fit(examples_of(3)) if trained else TasteModel.untrained(ITEMS)
+    everybody = examples_of(6)
+    few = TrainingExamples(*(of[everybody.user < users] for of in vars(everybody).values()))
     assert learn(model, few, AVERAGE, NO_GENRES, rng()) is model
 
 
 def test_just_enough_users_teach() -> None:
-    model = first_fit(lessons_of(3, users=DEFAULT.least_users))
+    model = first_fit(examples_of(3, users=DEFAULT.least_users))
     assert model.newest == 3 * DEFAULT.least_users - 1
-    assert np.any(model.loadings != 0)
+    assert np.any(model.item_factors != 0)
 
 
 def kind_lift(model: TasteModel, unit: Floats, liked: int) -> tuple[float, float]:
     """Mean lift of the other items of the kind and of items of another kind, for a user who liked this one of all."""
-    x = features(unit, model.genre_variance, model.loadings)
+    x = features(unit, model.genre_variance, model.item_factors)
     lift = x @ folded(x, AVERAGE, (np.arange(ITEMS) == liked).astype(np.float32))
     same = (KINDS[liked] == KINDS) & (np.arange(ITEMS) != liked)
     return float(lift[same].mean()), float(lift[KINDS[liked] != KINDS].mean())
@@ -214,7 +216,7 @@ def kind_lift(model: TasteModel, unit: Floats, liked: int) -> tuple[float, float
 
 @pytest.mark.parametrize("liked", [0, 1, 20, 33])
 def test_one_like_lifts_the_kind_that_was_learned(liked: int) -> None:
-    same, other = kind_lift(first_fit(lessons_of(6)), NO_GENRES, liked)
+    same, other = kind_lift(first_fit(examples_of(6)), NO_GENRES, liked)
     assert same > 0.2
     assert other < -0.2
 
@@ -226,83 +228,83 @@ def test_noise_teaches_no_kinds() -> None:
 
 def test_that_some_react_more_than_others_is_no_taste() -> None:
     """Half of the users like two in five of whatever they are shown, half hardly anything."""
-    lessons = pure_noise(7)
-    liked = rng(2).random(len(lessons.item)) < np.where(lessons.user % 2, 0.4, 0.02)
-    lessons = replace(lessons, outcome=liked.astype(np.uint8))
-    same, other = kind_lift(first_fit(lessons), NO_GENRES, 0)
+    examples = pure_noise(7)
+    liked = rng(2).random(len(examples.item)) < np.where(examples.user % 2, 0.4, 0.02)
+    examples = replace(examples, outcome=liked.astype(np.uint8))
+    same, other = kind_lift(first_fit(examples), NO_GENRES, 0)
     assert abs(same) + abs(other) < 0.3
 
 
 @pytest.mark.parametrize("slates", [2, 3])
 def test_what_it_knows_already_teaches_nothing(slates: int) -> None:
-    model = first_fit(lessons_of(3))
-    assert learn(model, lessons_of(slates), AVERAGE, NO_GENRES, rng()) is model
-    assert learn(model, lessons_of(4), AVERAGE, NO_GENRES, rng()) is not model
+    model = first_fit(examples_of(3))
+    assert learn(model, examples_of(slates), AVERAGE, NO_GENRES, rng()) is model
+    assert learn(model, examples_of(4), AVERAGE, NO_GENRES, rng()) is not model
 
 
 def test_a_fit_goes_on_from_the_last_one() -> None:
     """The generator is for the start only, and another round changes less than the start did."""
-    lessons = lessons_of(5)
-    model = first_fit(lessons_of(4))
-    one, other = (learn(model, lessons, AVERAGE, NO_GENRES, rng(seed)) for seed in (1, 2))
-    assert np.array_equal(one.loadings, other.loadings)
-    assert np.linalg.norm(one.loadings - model.loadings) < 0.5 * np.linalg.norm(model.loadings)
+    examples = examples_of(5)
+    model = first_fit(examples_of(4))
+    one, other = (learn(model, examples, AVERAGE, NO_GENRES, rng(seed)) for seed in (1, 2))
+    assert np.array_equal(one.item_factors, other.item_factors)
+    assert np.linalg.norm(one.item_factors - model.item_factors) < 0.5 * np.linalg.norm(model.item_factors)
 
 
-def test_items_without_lessons_have_no_loadings() -> None:
+def test_items_without_examples_have_no_factors() -> None:
     unit, rates = np.zeros((ITEMS + 5, 1), np.float32), np.full(ITEMS + 5, 0.24, np.float32)
-    model = learn(TasteModel.untrained(ITEMS + 5), lessons_of(4), rates, unit, rng())
-    assert np.all(model.loadings[ITEMS:] == 0)
-    assert np.all(np.any(model.loadings[:ITEMS] != 0, axis=1))
+    model = learn(TasteModel.untrained(ITEMS + 5), examples_of(4), rates, unit, rng())
+    assert np.all(model.item_factors[ITEMS:] == 0)
+    assert np.all(np.any(model.item_factors[:ITEMS] != 0, axis=1))
 
 
 def test_only_the_newest_rows_count() -> None:
-    lessons, config = lessons_of(6), replace(DEFAULT, rows=2_345)
+    examples, config = examples_of(6), replace(DEFAULT, rows=2_345)
     start = TasteModel.untrained(ITEMS)
-    whole = learn(start, lessons, AVERAGE, NO_GENRES, rng(), config)
-    newest = learn(start, rows(lessons, slice(-2_345, None)), AVERAGE, NO_GENRES, rng(), config)
-    assert np.array_equal(whole.loadings, newest.loadings)
-    assert not np.array_equal(whole.loadings, learn(start, lessons, AVERAGE, NO_GENRES, rng()).loadings)
+    whole = learn(start, examples, AVERAGE, NO_GENRES, rng(), config)
+    newest = learn(start, rows(examples, slice(-2_345, None)), AVERAGE, NO_GENRES, rng(), config)
+    assert np.array_equal(whole.item_factors, newest.item_factors)
+    assert not np.array_equal(whole.item_factors, learn(start, examples, AVERAGE, NO_GENRES, rng()).item_factors)
 
 
 def test_a_grown_catalogue_keeps_what_was_learned() -> None:
-    model = first_fit(lessons_of(3))
+    model = first_fit(examples_of(3))
     grown = model.resized(ITEMS + 3)
-    assert grown.loadings.dtype == np.float32
-    assert np.array_equal(grown.loadings[:ITEMS], model.loadings)
-    assert np.array_equal(grown.loadings[ITEMS:], np.zeros((3, DEFAULT.factors)))
-    assert vars(replace(grown, loadings=model.loadings)) == vars(model)
+    assert grown.item_factors.dtype == np.float32
+    assert np.array_equal(grown.item_factors[:ITEMS], model.item_factors)
+    assert np.array_equal(grown.item_factors[ITEMS:], np.zeros((3, DEFAULT.factors)))
+    assert vars(replace(grown, item_factors=model.item_factors)) == vars(model)
     assert model.resized(ITEMS) is model
 
 
 def test_an_untrained_model_says_nothing() -> None:
     model = TasteModel.untrained(7, replace(DEFAULT, factors=3, genre_variance=0.4))
-    assert np.array_equal(model.loadings, np.zeros((7, 3)))
+    assert np.array_equal(model.item_factors, np.zeros((7, 3)))
     assert (model.genre_variance, model.newest) == (0.4, -1)
 
 
 def test_genres_vary_as_much_as_tastes_for_them_do() -> None:
-    planted, noise = first_fit(lessons_of(6), GENRES), first_fit(pure_noise(6), GENRES)
+    planted, noise = first_fit(examples_of(6), GENRES), first_fit(pure_noise(6), GENRES)
     assert noise.genre_variance < DEFAULT.genre_variance
     assert planted.genre_variance > 3 * noise.genre_variance
-    without = first_fit(lessons_of(6), NO_GENRES)
+    without = first_fit(examples_of(6), NO_GENRES)
     assert without.genre_variance == pytest.approx(DEFAULT.genre_variance)
 
 
 def test_what_genres_explain_is_not_learned_twice() -> None:
-    by_genres, without = first_fit(lessons_of(6), GENRES), first_fit(lessons_of(6), NO_GENRES)
-    assert np.linalg.norm(by_genres.loadings) < 0.9 * np.linalg.norm(without.loadings)
+    by_genres, without = first_fit(examples_of(6), GENRES), first_fit(examples_of(6), NO_GENRES)
+    assert np.linalg.norm(by_genres.item_factors) < 0.9 * np.linalg.norm(without.item_factors)
 
 
-def test_a_catalogue_without_genres_has_loadings() -> None:
+def test_a_catalogue_without_genres_has_factors() -> None:
     unit = np.zeros((ITEMS, 0), np.float32)
-    same, other = kind_lift(first_fit(lessons_of(6), unit), unit, 0)
+    same, other = kind_lift(first_fit(examples_of(6), unit), unit, 0)
     assert same > other + 0.4
 
 
 def test_users_with_one_reaction_each_teach_nothing() -> None:
-    lessons = lessons_of(1)
-    one_each = replace(lessons, outcome=(np.arange(len(lessons.item)) % PLACES == 0).astype(np.uint8))
+    examples = examples_of(1)
+    one_each = replace(examples, outcome=(np.arange(len(examples.item)) % PLACES == 0).astype(np.uint8))
     model = TasteModel.untrained(ITEMS)
     assert learn(model, one_each, AVERAGE, NO_GENRES, rng()) is model
 
@@ -310,15 +312,15 @@ def test_users_with_one_reaction_each_teach_nothing() -> None:
 def test_what_the_ranking_chose_by_earlier_reactions_is_no_attraction() -> None:
     """Who liked item 0 is shown an item of its kind next; nobody likes that one more for it."""
     chance = rng()
-    lessons = pure_noise(6)
+    examples = pure_noise(6)
     liked_0 = np.zeros(USERS, bool)
-    item = lessons.item.copy()
+    item = examples.item.copy()
     for row in range(0, len(item), PLACES):
-        slate, user = slice(row, row + PLACES), lessons.user[row]
+        slate, user = slice(row, row + PLACES), examples.user[row]
         if liked_0[user]:
             item[slate] = chance.permutation(np.flatnonzero(KINDS == 0)[1:])[:PLACES]
-        liked_0[user] |= bool(np.any(lessons.outcome[slate][item[slate] == 0]))
-    same, other = kind_lift(first_fit(replace(lessons, item=item)), NO_GENRES, 0)
+        liked_0[user] |= bool(np.any(examples.outcome[slate][item[slate] == 0]))
+    same, other = kind_lift(first_fit(replace(examples, item=item)), NO_GENRES, 0)
     assert abs(same - other) < 0.2
 
 
@@ -326,13 +328,13 @@ def test_rates_at_their_bounds_are_fine() -> None:
     rates = np.where(KINDS == 0, 0, 1).astype(np.float32)
     model = TasteModel.untrained(ITEMS)
     for slates in (2, 3):
-        model = learn(model, lessons_of(slates), rates, GENRES, rng())
-    assert np.all(np.isfinite(model.loadings))
+        model = learn(model, examples_of(slates), rates, GENRES, rng())
+    assert np.all(np.isfinite(model.item_factors))
 
 
 def test_nothing_given_is_changed() -> None:
-    lessons, model = lessons_of(3), first_fit(lessons_of(2))
-    arrays = [*vars(lessons).values(), model.loadings, AVERAGE, GENRES]
+    examples, model = examples_of(3), first_fit(examples_of(2))
+    arrays = [*vars(examples).values(), model.item_factors, AVERAGE, GENRES]
     before = [array.copy() for array in arrays]
-    learn(model, lessons, AVERAGE, GENRES, rng())
+    learn(model, examples, AVERAGE, GENRES, rng())
     assert all(np.array_equal(old, new) for old, new in zip(before, arrays, strict=True))

@@ -6,11 +6,24 @@ from fractions import Fraction
 from math import ceil
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.ranking.posterior import Genres
-from recsys.ranking.toplists import Positions, fair_top, genre_tops
+from recsys.catalogue import Catalogue, Items
+from recsys.contract import ItemRecord
+from recsys.recommenders.bandit.posterior import Genres
+from recsys.recommenders.toplists import (
+    ALL_ITEMS,
+    GENRE_PREFIX,
+    TOP_LIST_SIZE,
+    Positions,
+    fair_top,
+    genre_tops,
+    top_list,
+    top_lists,
+)
+from tests.unit.by_hand import catalogue_of, items_of
 
 FAST = settings(deadline=None, max_examples=50)
 World = tuple[Positions, Genres, int]
@@ -119,3 +132,57 @@ def test_best_first_even_when_places_were_filled() -> None:
     genres = np.array([[genre in of for genre in "abcd"] for of in ["c", "cd", "abd", "a", "b"]])
     top = fair_top(np.arange(5, dtype=np.int32), genres, 3).tolist()
     assert top == sorted(top)
+
+
+# the published lists
+
+
+def named(size: int, seed: int = 0) -> Items:
+    """Items of two of six genres each."""
+    rng = np.random.default_rng(seed)
+    return catalogue_of(*("".join(rng.choice(list("abcdef"), 2, replace=False)) for _ in range(size))).items()
+
+
+def test_top_lists_name_the_best_items_of_each_genre() -> None:
+    lists = top_lists(np.array([0, 2, 1, 3, 4]), catalogue_of("a", "b", "ab", "", "b").items())
+    assert lists == {
+        ALL_ITEMS: ["i0", "i2", "i1", "i3", "i4"],
+        GENRE_PREFIX + "a": ["i0", "i2"],
+        GENRE_PREFIX + "b": ["i2", "i1", "i4"],
+    }
+
+
+def test_top_lists_hold_at_most_a_hundred_items_of_their_genre() -> None:
+    items, order = named(600), np.random.default_rng(1).permutation(600)
+    lists = top_lists(order, items)
+    assert len(lists) == 1 + len(items.genre_names)
+    assert lists[ALL_ITEMS] == [items.ids[p] for p in fair_top(order, items.genres, TOP_LIST_SIZE)]
+    for column, name in enumerate(items.genre_names):
+        of_genre = [items.ids[p] for p in order if items.genres[p, column]]
+        assert lists[GENRE_PREFIX + name] == of_genre[:TOP_LIST_SIZE]
+        assert top_list(order, items, name) == of_genre[:TOP_LIST_SIZE]
+    assert top_list(order, items) == lists[ALL_ITEMS]
+    assert all(isinstance(item, str) for item in lists[ALL_ITEMS])
+
+
+@pytest.mark.parametrize("size", [0, 3, TOP_LIST_SIZE, TOP_LIST_SIZE + 1])
+def test_a_top_list_is_as_long_as_there_are_items(size: int) -> None:
+    items = items_of(size, np.ones((size, 1)))
+    best = [f"i{n}" for n in range(min(size, TOP_LIST_SIZE))]
+    assert top_list(np.arange(size), items) == top_list(np.arange(size), items, "g0") == best
+
+
+def test_items_and_genres_that_are_newer_than_the_order_wait() -> None:
+    lists = top_lists(np.array([1, 0]), catalogue_of("a", "b", "c", "ab").items())
+    assert lists == {ALL_ITEMS: ["i1", "i0"], "genre:a": ["i0"], "genre:b": ["i1"], "genre:c": []}
+
+
+def test_an_empty_catalogue_has_an_empty_list() -> None:
+    assert top_lists(np.zeros(0, np.int64), items_of(0)) == {ALL_ITEMS: []}
+
+
+def test_a_genre_of_any_name_leaves_the_list_over_all_items() -> None:
+    catalogue = Catalogue()
+    catalogue.extend([ItemRecord(id="a", genres=(ALL_ITEMS,)), ItemRecord(id="b")])
+    lists = top_lists(np.array([1, 0]), catalogue.items())
+    assert lists == {ALL_ITEMS: ["b", "a"], "genre:all": ["a"]}

@@ -6,12 +6,13 @@ import struct
 from typing import get_args
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.contract import Action
-from recsys.user_state import DISLIKE, LIKE, MARKS, SHOWN, UNDO, UserState, compacted, encode
+from recsys.user_state import DISLIKE, LIKE, MARKS, SHOWN, UNDO, UserState, compacted, encode, marks_of
 
 FAST = settings(deadline=None, max_examples=50)
 HISTORY = st.lists(st.tuples(st.integers(0, 5) | st.integers(0, 2**30 - 1), st.sampled_from([SHOWN, LIKE, DISLIKE])))
@@ -152,3 +153,95 @@ def test_a_list_after_the_last_reaction_is_not_answered() -> None:
 @pytest.mark.parametrize("codes", [b"", encode([1, 2], SHOWN), encode([1], SHOWN) + encode([1], UNDO)])
 def test_without_a_reaction_nothing_is_answered(codes: bytes) -> None:
     assert UserState(codes).answered(10).tolist() == []
+
+
+# marks of the log's rows
+
+
+@FAST
+@given(st.lists(st.sampled_from([*MARKS, "", "anything"])))
+def test_marks_are_those_of_each_kind_of_row(kinds: list[str]) -> None:
+    found = marks_of(pl.Series("kind", kinds, pl.String))
+    assert found.dtype == np.uint8
+    assert found.tolist() == [MARKS.get(kind, SHOWN) for kind in kinds]
+
+
+# what a user said
+
+
+def last_words(history: list[tuple[int, int]]) -> dict[int, int]:
+    """By item, from the first to the last: an undo leaves nothing said."""
+    found: dict[int, int] = {}
+    for index, mark in history:
+        if mark == UNDO:
+            found.pop(index, None)
+        elif mark != SHOWN:
+            found[index] = mark
+    return found
+
+
+@FAST
+@given(HISTORY | WITH_UNDO)
+def test_what_was_said_is_the_last_word_on_each_item(history: list[tuple[int, int]]) -> None:
+    items, marks = UserState(codes_of(history)).said()
+    assert items.dtype == np.int64
+    assert len(set(items.tolist())) == len(items) == len(marks)
+    assert dict(zip(items.tolist(), marks.tolist(), strict=True)) == last_words(history)
+
+
+@FAST
+@given(HISTORY | WITH_UNDO)
+def test_compacting_does_not_change_what_was_said(history: list[tuple[int, int]]) -> None:
+    before, after = (UserState(codes).said() for codes in (codes_of(history), compacted(codes_of(history))))
+    assert [column.tolist() for column in before] == [column.tolist() for column in after]
+
+
+def test_one_may_change_his_mind() -> None:
+    items, marks = UserState(codes_of([(7, LIKE), (5, DISLIKE), (7, DISLIKE), (5, SHOWN), (5, LIKE)])).said()
+    assert dict(zip(items.tolist(), marks.tolist(), strict=True)) == {7: DISLIKE, 5: LIKE}
+
+
+@pytest.mark.parametrize("codes", [b"", encode([1, 2], SHOWN), encode([1], LIKE) + encode([1], UNDO)])
+def test_who_said_nothing_that_stands_said_nothing(codes: bytes) -> None:
+    assert [column.tolist() for column in UserState(codes).said()] == [[], []]
+
+
+# what a model of fewer items may know of it
+
+
+@FAST
+@given(HISTORY | WITH_UNDO, st.integers(0, 7) | st.just(2**30))
+def test_below_is_a_history_of_the_first_items_alone(history: list[tuple[int, int]], items: int) -> None:
+    state = UserState(codes_of(history))
+    kept = state.below(items)
+    found = list(zip(kept.indices.tolist(), kept.marks.tolist(), strict=True))
+    assert found == [(index, mark) for index, mark in history_of(codes_of(history)) if index < items]
+    assert found == history_of(codes_of([(index, mark) for index, mark in history if index < items]))
+    assert kept.marked(LIKE).tolist() == [index for index in state.marked(LIKE).tolist() if index < items]
+
+
+@FAST
+@given(HISTORY, st.integers(0, 7))
+def test_of_below_everything_else_follows(history: list[tuple[int, int]], items: int) -> None:
+    """As if this user had never met the other items."""
+    expected = UserState(codes_of([(index, mark) for index, mark in history if index < items]))
+    kept = UserState(codes_of(history)).below(items)
+    assert kept.answered(3).tolist() == expected.answered(3).tolist()
+    assert [column.tolist() for column in kept.said()] == [column.tolist() for column in expected.said()]
+    assert (kept.indices.dtype, kept.marks.dtype) == (expected.indices.dtype, expected.marks.dtype)
+
+
+@FAST
+@given(HISTORY, st.integers(0, 7))
+def test_below_leaves_the_whole_history_as_it_is(history: list[tuple[int, int]], items: int) -> None:
+    state = UserState(codes_of(history))
+    state.below(items)
+    assert list(zip(state.indices.tolist(), state.marks.tolist(), strict=True)) == history
+
+
+def test_a_history_of_the_first_items_is_itself() -> None:
+    state = UserState(encode([3, 1], SHOWN))
+    assert state.below(4) is state
+    assert state.below(3) is not state
+    nobody = UserState(b"")
+    assert nobody.below(0) is nobody

@@ -19,11 +19,14 @@ class TestReasons:
     @pytest.mark.parametrize(
         ("source", "new", "fan"),
         [
-            ("ranked", "popular", "because"),
+            ("bandit", "popular", "because"),
+            ("popular", "popular", "popular"),
+            ("my_module:Mine", "other", "because"),
             ("genre", "other", "because"),
             ("never heard of", "other", "because"),
             ("explore", "explore", "explore"),
             ("again", "again", "again"),
+            ("random", "random", "random"),
         ],
     )
     def test_follow_source_and_taste(self, source: str, new: str, fan: str) -> None:
@@ -32,9 +35,9 @@ class TestReasons:
 
     def test_name_what_was_liked(self) -> None:
         taste = Taste(self.CATALOGUE, {self.HORROR.id: "like"})
-        assert self.HORROR.title in reason_for("ranked", self.BOTH, taste).text
-        assert reason_for("ranked", self.DRAMA, taste).text == "Popular in Drama"
-        assert reason_for("ranked", Film("1", "A"), taste).text == "Popular"
+        assert self.HORROR.title in reason_for("bandit", self.BOTH, taste).text
+        assert reason_for("bandit", self.DRAMA, taste).text == "Popular in Drama"
+        assert reason_for("bandit", Film("1", "A"), taste).text == "Popular"
 
     def test_the_latest_of_equals_is_named(self) -> None:
         others = [film for film in self.CATALOGUE.films.values() if film.genres == ("Horror",)][1:3]
@@ -44,7 +47,7 @@ class TestReasons:
     def test_what_is_everywhere_says_least(self) -> None:
         taste = Taste(self.CATALOGUE, {self.BOTH.id: "like"})
         assert taste.genres["Horror"] > taste.genres["Drama"]
-        assert reason_for("ranked", self.DRAMA, taste).text == "More Drama, which you liked"
+        assert reason_for("bandit", self.DRAMA, taste).text == "More Drama, which you liked"
 
     def test_dislikes_and_hidden_films_give_none(self) -> None:
         taste = Taste(self.CATALOGUE, {self.HORROR.id: "dislike", self.BOTH.id: "hide"})
