@@ -21,6 +21,17 @@ from grader.report.svg import LISTS, MUTED, new_axes, to_svg
 TEMPLATE: Final = "board.html.j2"
 MOST_POINTS: Final = 40.0
 DIGITS: Final = {"points": 1}
+NOBODY: Final = f"Nobody is better than `{FIRST}` by an interval, neither in points nor in precision."
+LEGEND: Final = """\
+The grader's visits played in virtual time; worlds, visits and rankings differ by seed. Means with 95 % intervals over
+the seeds; 40 points are the most. Of twenty differences one is beyond its interval by chance. Everybody begins with an
+empty log, and a model is in force after the seconds that its training took. What a recommender does not know, the one
+after the comma fills.
+
+- **explores** yes: as the system serves it, with places for unknown items and a diverse order. No: the method alone.
+- **training s**: all trainings of a run. **µs a list**: without reading or writing state. **MB**: of the models at the
+  end, as they are kept. These three are of the machine that played, with a play on each of its processors.
+"""
 COSTS: Final = {"training_s": ("training s", 1), "list_us": ("µs a list", 0), "model_mb": ("MB", 2)}
 
 
@@ -144,11 +155,11 @@ def markdown(board: Board, found: Sequence[Table], command: str) -> str:
     """The tables, and in words who is better than the first."""
     heads = ("recommender", "explores", *COLUMNS.values(), "points beside the first", "precision beside the first")
     heads += tuple(head for head, _ in COSTS.values())
-    lines = [f"    {command}", ""]
+    lines = ["# Leaderboard of recommenders", "", f"    {command}", "", LEGEND]
     for table in found:
-        lines += [f"**{table.world}, {len(board.seeds)} seeds**", "", _line(heads), _line(["---"] * len(heads))]
+        lines += [f"## {table.world}, {len(board.seeds)} seeds", "", _line(heads), _line(["---"] * len(heads))]
         lines += [_line(_cells(row)) for row in table.rows]
-        lines += ["", *(f"- {sentence}" for sentence in table.better), ""]
+        lines += ["", *(f"- {sentence}" for sentence in table.better or [NOBODY]), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -176,6 +187,7 @@ def page(board: Board, found: Sequence[Table], command: str) -> str:
         costs=COSTS,
         seeds=len(board.seeds),
         first=FIRST,
+        nobody=NOBODY,
         command=command,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )

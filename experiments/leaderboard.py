@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from rich.console import Console
 from rich.progress import track
 
-from experiments.study import Played, Study, Task, play_task, stopping_later
+from experiments.study import Played, Study, Task, end, play_task, stopping_later
 from experiments.system import Clock
 from experiments.variants import recipe_of
 from recsys.recommenders.extras import missing
@@ -97,6 +97,7 @@ def play(console: Console, board: Board, processes: int) -> list[Entry]:
                 file.write(json.dumps(_line(board, task) | {"played": played._asdict()}) + "\n")
                 file.flush()
                 known[task] = played
+            end(pool)
     return [
         Entry(world, variant, [known[Task(world, variant, seed)] for seed in board.seeds])
         for world in board.worlds

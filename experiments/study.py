@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import resource_tracker
+from multiprocessing.pool import Pool
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -76,7 +77,14 @@ def run_study(console: Console, study: Study, processes: int) -> dict[Task, Play
             pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(min(processes, len(jobs))))
         for results in track(pool.imap_unordered(play_tasks, jobs), "playing", len(jobs), console=console):
             played |= results
+        end(pool)
     return played
+
+
+def end(pool: Pool) -> None:
+    """Players that are ended, not left to be killed, take their semaphores with them."""
+    pool.close()
+    pool.join()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from recsys.recommenders.bandit.view import RankConfig
 
 @dataclass(frozen=True)
 class BanditConfig:
-    """Parts with the experiment that chose them in docs/quality.md."""
+    """What other values are worth: docs/tried.md."""
 
     posterior: PosteriorConfig = field(default_factory=PosteriorConfig)
     explore: ExploreConfig = field(default_factory=ExploreConfig)
