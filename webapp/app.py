@@ -24,7 +24,7 @@ from webapp.parts import EXTENSION, Site, wants_json
 from webapp.people import Person, load_secret
 from webapp.reaction_store import ReactionStore
 from webapp.services import ServiceDown, Services
-from webapp.texts import NAMES, counted, description_of, genre_name, language, moment, number, text, title_of
+from webapp.texts import NAMES, counted, description_of, genre_name, language, moment, number, rounded, text, title_of
 
 log = structlog.get_logger()
 
@@ -69,6 +69,7 @@ def _add_template_names(app: Flask) -> None:
         t=text,
         counted=counted,
         number=number,
+        rounded=rounded,
         moment=moment,
         genre_name=genre_name,
         title_of=title_of,

@@ -14,6 +14,7 @@ import urllib3
 from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 
 from recsys.settings import Settings
+from webapp.service_status import ServiceStatus, read_status
 
 CONNECT_S: Final = 0.5
 ANSWER_S: Final = 2.0
@@ -45,16 +46,6 @@ class CatalogueState:
     items: int
     genres: list[str]
     epoch: int
-
-
-@dataclass(frozen=True)
-class ServiceStatus:
-    rows: int  # of the event log
-    rows_in_lists: int  # of those, how many the published lists reflect
-    published_at: float | None  # Unix seconds
-    likes: int
-    dislikes: int
-    backends: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -126,7 +117,7 @@ class Services:
         """None from a service that has no such page."""
         body = self._get("/status")
         try:
-            return None if body is None else _status(body)
+            return None if body is None else read_status(body)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ServiceDown("recommendations", f"unexpected answer: {body!r:.200}") from error
 
@@ -200,19 +191,6 @@ class Services:
 def _segment(value: str) -> str:
     """As one segment of a path. Dots would be taken for "here" and "one up"."""
     return quote(value, safe="").replace(".", "%2E")
-
-
-def _status(body: Mapping[str, Any]) -> ServiceStatus:
-    events, refresh = body["log"], body["refresh"]
-    at = refresh["published_at"]
-    return ServiceStatus(
-        rows=int(events["rows"]),
-        rows_in_lists=int(refresh["rows"]),
-        published_at=None if at is None else float(at),
-        likes=int(events.get("likes", 0)),
-        dislikes=int(events.get("dislikes", 0)),
-        backends={str(name): str(url) for name, url in body["backends"].items()},
-    )
 
 
 def _ids(body: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import Final
 
@@ -46,6 +47,12 @@ def counted(key: str, count: int) -> str:
 def number(value: float, digits: int = 0) -> str:
     pattern = "#,##0" + ("." + "0" * digits if digits else "")
     return format_decimal(value, format=pattern, locale=LOCALES[language()])
+
+
+def rounded(value: float) -> str:
+    """Three digits that tell something, whether there are thousands or thousandths."""
+    digits = 0 if value <= 0 else min(max(2 - math.floor(math.log10(value)), 0), 6)
+    return format_decimal(value, format="#,##0." + "#" * digits, locale=LOCALES[language()])
 
 
 def moment(seconds: float) -> str:

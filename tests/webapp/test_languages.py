@@ -85,8 +85,12 @@ class TestChoice:
 
 
 def visible_text(page: str) -> str:
-    """Without what is no language of ours: titles, descriptions, names and addresses."""
-    page = re.sub(r'<h2><a.*?</h2>|<[^>]* lang="en".*?</p>|<kbd>.*?</kbd>|<strong class="id">.*?</strong>', "", page)
+    """Without what is no language of ours: titles, descriptions, names, code and addresses."""
+    page = re.sub(
+        r'<h2><a.*?</h2>|<[^>]* lang="en".*?</p>|<kbd>.*?</kbd>|<code>.*?</code>|<strong class="id">.*?</strong>',
+        "",
+        page,
+    )
     page = re.sub(r'<nav class="languages".*?</nav>|<td>[^<]*(?:redis|local)[^<]*</td>', "", page, flags=re.DOTALL)
     page = re.sub(r'(?:Вам понравилось:|aria-label="[^"]*:)[^"<]*', "", page)
     labels = " ".join(re.findall(r'\s(?:aria-label|title|placeholder|data-(?!source|home)[a-z-]+)="([^"]*)"', page))
