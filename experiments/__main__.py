@@ -90,6 +90,10 @@ def main(
 ) -> None:
     """Play the grader's visits against recommenders in this process, in virtual time: minutes instead of hours."""
     if context.invoked_subcommand is not None:
+        sources = {name: context.get_parameter_source(name) for name in context.params}
+        if given := [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]:
+            named = f"--{given[0].replace('_', '-')}"
+            raise typer.BadParameter(f"{named} comes after {context.invoked_subcommand}, if it has such an option")
         return
     console = Console(emoji=False)
     study = Study(
@@ -130,7 +134,7 @@ def leaderboard(
         console.print(f"[yellow]{escape(sentence)}[/]", highlight=False)
     board = Board(
         tuple(world or DEFAULT_WORLDS),
-        tuple(recommenders),
+        tuple(dict.fromkeys(recommenders)),
         tuple(range(first_seed, first_seed + seeds)),
         lists,
         Clock(training_takes_time=training_time is TrainingTime.measured),

@@ -16,6 +16,7 @@ from scipy import stats
 import grader.report
 from experiments.leaderboard import ALONE, EXPLORING, FIRST, Board, Entry
 from experiments.study import COLUMNS, Played
+from experiments.variants import recipe_of
 from grader.report.svg import LISTS, MUTED, new_axes, to_svg
 
 TEMPLATE: Final = "board.html.j2"
@@ -57,7 +58,7 @@ class Row:
 
     place: int
     name: str
-    alone: bool  # without exploration and the diverse order
+    explores: bool
     values: dict[str, Measured]
     points_beside: Measured | None  # the difference to the first; None for itself
     precision_beside: Measured | None  # in percent of the first's mean
@@ -89,7 +90,7 @@ class Table:
 
 def _better(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
-        name = f"`{row.name}`" + (" alone" if row.alone else "")
+        name = f"`{row.name}`" + ("" if row.explores else " alone")
         if row.points_beside is not None and row.points_beside.is_above_zero:
             yield f"{name} has {row.points_beside} points more than `{FIRST}`."
         if row.precision_beside is not None and row.precision_beside.is_above_zero:
@@ -120,7 +121,7 @@ def _row(place: int, entry: Entry, first: Entry, key: str) -> Row:
     return Row(
         place,
         entry.variant.removesuffix(ALONE).removesuffix(EXPLORING),
-        entry.variant.endswith(ALONE),
+        recipe_of(entry.variant).explore != 0,
         {name: measured([run.values[name] for run in entry.runs], DIGITS.get(name, 3)) for name in COLUMNS},
         None if is_first else measured(difference("points"), 1),
         None if is_first else measured(share, 1),
@@ -164,7 +165,7 @@ def markdown(board: Board, found: Sequence[Table], command: str) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def _cells(row: Row) -> list[str]:
@@ -172,7 +173,7 @@ def _cells(row: Row) -> list[str]:
     precision = "" if row.precision_beside is None else f"{row.precision_beside} %"
     values = [str(row.values[name]) for name in COLUMNS]
     costs = [f"{row.costs[name]:,.{digits}f}" for name, (_, digits) in COSTS.items()]
-    return [f"`{row.name}`", "no" if row.alone else "yes", *values, beside, precision, *costs]
+    return [f"`{row.name}`", "yes" if row.explores else "no", *values, beside, precision, *costs]
 
 
 def page(board: Board, found: Sequence[Table], command: str) -> str:

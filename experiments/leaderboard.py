@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from rich.console import Console
 from rich.progress import track
@@ -91,10 +92,11 @@ def play(console: Console, board: Board, processes: int) -> list[Entry]:
         with ExitStack() as stack:
             with stopping_later():
                 pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(min(processes, len(tasks))))
-            file = stack.enter_context(path.open("a"))
+            file = stack.enter_context(path.open("a+b"))
+            file.write(_end_of_line(file))
             plays = pool.imap_unordered(partial(_played, board.study), tasks)
             for task, played in track(plays, "playing", len(tasks), console=console):
-                file.write(json.dumps(_line(board, task) | {"played": played._asdict()}) + "\n")
+                file.write(json.dumps(_line(board, task) | {"played": played._asdict()}).encode() + b"\n")
                 file.flush()
                 known[task] = played
             end(pool)
@@ -103,6 +105,14 @@ def play(console: Console, board: Board, processes: int) -> list[Entry]:
         for world in board.worlds
         for variant in board.variants
     ]
+
+
+def _end_of_line(file: BinaryIO) -> bytes:
+    """What a last line lacks that was cut off."""
+    if not file.seek(0, os.SEEK_END):
+        return b""
+    file.seek(-1, os.SEEK_END)
+    return b"" if file.read(1) == b"\n" else b"\n"
 
 
 def _played(study: Study, task: Task) -> tuple[Task, Played]:
@@ -118,7 +128,7 @@ def _kept(path: Path, board: Board) -> Iterator[tuple[Task, Played]]:
         try:
             entry = json.loads(line)
             played = Played(**entry.pop("played"))
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, AttributeError):
             continue
         if task := wanted.get(json.dumps(entry)):
             yield task, played

@@ -8,10 +8,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,21 +22,25 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import experiments.__main__
+import experiments.system
 from experiments.study import Played, Study, Task, around, interval, play_task, play_tasks, relative, show
-from experiments.system import Clock, System
+from experiments.system import Clock, System, Trained
 from experiments.variants import CHANGES, recipe_of
 from grader.errors import GraderError
 from grader.ladder.rungs import play_rungs
 from grader.metrics.lists import judge
 from grader.traffic import TrafficConfig, plan_traffic
 from grader.worlds.spec import open_world
+from recsys.catalogue import Items
 from recsys.recommenders.bandit import learner
 from recsys.recommenders.bandit.config import BanditConfig
 from recsys.recommenders.bandit.learner import Bandit
+from recsys.recommenders.port import TrainingData
 from recsys.recommenders.recipe import PROFILES, read_recipe
 from recsys.settings import Settings
 from tests.grader.worlds import world_of
 from tests.servers import ROOT, wait_until
+from tests.unit.by_hand import data_of
 
 TINY = "tiny:users=300"
 STUDY = Study((TINY,), ("balanced", "popular", "random"), (1, 2), 3.1, Clock(2.0))
@@ -370,3 +375,226 @@ def test_a_stopped_study_leaves_no_process_and_no_traceback(stop: str, tmp_path:
             raise
     assert not psutil.wait_procs(players, timeout=10)[1]
     assert "Traceback" not in errors.read_text()
+
+
+# Periodic recommenders, several sources, one's own
+
+
+FIXED_S = 5.0  # every training takes so long
+
+
+class Fits:
+    """A periodic learner that notes what it was asked, and names its models by their number."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[float, int, Any]] = []  # when, with how many rows, going on from what
+
+    def fit(self, data: TrainingData, previous: Any, rng: np.random.Generator) -> Any:
+        self.asked.append((data.at, data.rows, previous))
+        return SimpleNamespace(dump=lambda: b"x" * len(self.asked))
+
+    def load(self, blob: bytes, items: Items) -> Any:
+        return f"model {len(blob)}"
+
+
+@pytest.fixture
+def fixed_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is measured takes FIXED_S."""
+    clock = SimpleNamespace(perf_counter=itertools.count(0.0, FIXED_S).__next__)
+    monkeypatch.setattr(experiments.system, "time", clock)
+
+
+def catch_up(trained: Trained, at: float, rows: int, clock: Clock) -> Any:
+    """The model in force then."""
+    trained.catch_up(replace(data_of(3), at=at, rows=rows), clock)
+    return trained.model
+
+
+@pytest.mark.usefixtures("fixed_times")
+class TestTrained:
+    def test_a_model_is_in_force_only_after_its_training(self) -> None:
+        trained, clock = Trained(Fits(), 1), Clock(training_takes_time=True)
+        assert catch_up(trained, 0.0, 0, clock) is None  # there is nothing to learn from
+        found = [catch_up(trained, at, 10, clock) for at in (1.0, 5.9, 6.0)]
+        assert found == [None, None, "model 1"]
+        assert trained.training_s == [FIXED_S]
+
+    def test_without_training_time_it_is_in_force_at_once(self) -> None:
+        trained = Trained(Fits(), 1)
+        assert catch_up(trained, 1.0, 10, Clock()) == "model 1"
+        assert trained.training_s == [FIXED_S]  # it is a cost all the same
+
+    def test_the_one_before_serves_until_the_next_is_ready(self) -> None:
+        trained, clock = Trained(Fits(), 1), Clock(train_s=30.0, training_takes_time=True)
+        moments = (1.0, 6.0, 30.9, 31.0, 35.9, 36.0)
+        assert [catch_up(trained, at, int(10 * at), clock) for at in moments] == [None, *["model 1"] * 4, "model 2"]
+
+    def test_one_training_at_a_time(self) -> None:
+        learner = Fits()
+        trained, clock = Trained(learner, 1), Clock(train_s=1.0, training_takes_time=True)
+        for at in np.arange(1.0, 12.0, 0.5).tolist():
+            catch_up(trained, at, int(10 * at), clock)
+        assert [at for at, _, _ in learner.asked] == [1.0, 6.0, 11.0]
+
+    def test_nothing_new_is_nothing_to_train(self) -> None:
+        learner = Fits()
+        trained, clock = Trained(learner, 1), Clock(train_s=10.0)
+        for at in (1.0, 12.0, 23.0):
+            catch_up(trained, at, 10, clock)
+        catch_up(trained, 23.5, 11, clock)
+        assert [(at, rows) for at, rows, _ in learner.asked] == [(1.0, 10), (23.5, 11)]
+
+    def test_it_goes_on_from_the_model_in_force_and_begins_anew_now_and_then(self) -> None:
+        learner = Fits()
+        trained, clock = Trained(learner, 1), Clock(train_s=10.0, train_full_s=25.0)
+        for at in (1.0, 11.0, 21.0, 31.0, 41.0):
+            catch_up(trained, at, int(at), clock)
+        assert [previous for _, _, previous in learner.asked] == [None, "model 1", "model 2", None, "model 4"]
+
+    def test_the_size_is_that_of_what_is_kept(self) -> None:
+        trained = Trained(Fits(), 1)
+        for at in (1.0, 40.0):
+            catch_up(trained, at, int(at), Clock())
+        assert trained.size == 2
+
+
+PERIODIC = """
+import numpy as np
+
+class Model:
+    def __init__(self, first, knows):
+        self.first, self.knows = first, knows
+
+    def rank(self, query, eligible, k, rng):
+        found = np.arange(self.first, self.first + self.knows)
+        return found[eligible[found]][:k]
+
+    def dump(self):
+        return b"%d %d" % (self.first, self.knows)
+
+class Periodic:
+    def __init__(self, first: int = 100, knows: int = 10):
+        self.first, self.knows = first, knows
+
+    def fit(self, data, previous, rng):
+        return Model(self.first, self.knows)
+
+    def load(self, blob, items):
+        return Model(*map(int, blob.split()))
+"""
+
+
+@pytest.fixture
+def periodic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A recommender of one's own that is trained, and then knows ten items from the hundredth on, in this order."""
+    (tmp_path / "own_periodic.py").write_text(PERIODIC)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "own_periodic:Periodic"
+    sys.modules.pop("own_periodic", None)
+
+
+def lists_of(variant: str, moments: Sequence[float], clock: Clock, items: int = 200) -> tuple[list[list[int]], System]:
+    """Lists of ten, each for another user, who likes the first of it."""
+    world = world_of([{} for _ in moments], [{n % 2} for n in range(items)])
+    system = System(world, recipe_of(variant), 1, clock)
+    found = []
+    for user, at in enumerate(moments):
+        found.append(system.recommend(user, [], 10, at))
+        system.react(user, found[-1], {found[-1][0]: True}, at)
+    return found, system
+
+
+def sources_in(system: System) -> list[list[str]]:
+    """Of each list, best first."""
+    system._refresh(1e6)  # takes the last rows in
+    shown = system._scan().filter(kind="impression").collect()
+    return [shown["source"].to_list()[n : n + 10] for n in range(0, shown.height, 10)]
+
+
+KNOWN = list(range(100, 110))
+
+
+@pytest.mark.usefixtures("fixed_times")
+@pytest.mark.parametrize(
+    ("takes_time", "served"), [(True, [False, False, False, True]), (False, [False, True, True, True])]
+)
+def test_a_periodic_recommender_serves_once_it_is_trained(periodic: str, takes_time: bool, served: list[bool]) -> None:
+    """There is something to learn from 0.5 s on."""
+    clock = Clock(0.5, training_takes_time=takes_time)
+    lists, system = lists_of(f"{periodic} explore=off", (0.0, 0.6, 5.4, 6.1), clock)
+    assert [shown == KNOWN for shown in lists] == served
+    wanted = [[periodic if here else "random"] * 10 for here in served]
+    assert sources_in(system) == wanted
+
+
+def test_what_the_first_source_does_not_know_the_next_one_fills(periodic: str) -> None:
+    lists, system = lists_of(f"{periodic}:knows=3,popular explore=off", (0.0, 0.6, 0.7), Clock(0.5))
+    assert [shown[:3] for shown in lists[1:]] == [KNOWN[:3]] * 2
+    assert sources_in(system)[1:] == [[periodic] * 3 + ["popular"] * 7] * 2
+
+
+def test_without_exploration_nothing_explores(periodic: str) -> None:
+    moments = np.arange(0.0, 20.0).tolist()
+    explored = {}
+    for explore in ("off", "auto", "0.3"):
+        _, system = lists_of(f"{periodic},popular explore={explore}", moments, Clock(0.5))
+        explored[explore] = sum(sources.count("explore") for sources in sources_in(system))
+    assert explored["off"] == 0
+    assert explored["auto"] > 0
+    # Of each list but the first, before which nobody knew what to explore.
+    assert explored["0.3"] == pytest.approx(3 * len(moments), abs=len(moments) / 2)
+
+
+@pytest.mark.usefixtures("fixed_times")
+def test_costs_are_of_all_sources(periodic: str) -> None:
+    _, system = lists_of(f"{periodic},popular explore=off", (0.0, 0.6, 31.0), Clock(0.5))
+    _, alone = lists_of("popular explore=off", (0.0, 0.6, 31.0), Clock(0.5))
+    assert system.costs.training_s == pytest.approx(alone.costs.training_s + 2 * FIXED_S, abs=0.5)
+    assert system.costs.model_mb == pytest.approx(alone.costs.model_mb + len(b"100 10") / 1e6)
+    assert system.costs.list_us == FIXED_S * 1e6
+
+
+def test_a_recommender_of_ones_own_is_played_like_any(periodic: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    variants = (f"{periodic}:first=20,popular", "random explore=off")
+    words = [word for variant in variants for word in ("--recommender", variant)]
+    study = asked_for(monkeypatch, "--world", TINY, "--seeds", "1", "--training-time", "measured", *words)
+    assert study.variants == variants
+    found = play_tasks((study, [Task(TINY, variant, 1) for variant in variants]))
+    for played in found.values():
+        assert 0 < played.values["precision"] < 1
+        assert len(played.along) == 20
+        assert played.costs.keys() == {"training_s", "list_us", "model_mb"}
+
+
+@pytest.mark.parametrize(
+    ("said", "takes_time"), [((), False), (("--training-time", "0"), False), (("--training-time", "measured"), True)]
+)
+def test_whether_a_training_takes_time_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, said: tuple[str, ...], takes_time: bool
+) -> None:
+    study = asked_for(monkeypatch, "--world", "tiny", "--train-s", "7", *said)
+    assert study.clock == Clock(train_s=7.0, training_takes_time=takes_time)
+
+
+@pytest.mark.parametrize(
+    ("recommender", "message"),
+    [
+        ("no_such_module:Mine", "no_such_module:Mine cannot be imported: ModuleNotFoundError"),
+        ("own_periodic:Mine", "own_periodic:Mine: there is no class 'Mine' in"),
+        ("own_periodic:Model", "own_periodic:Model: TypeError: "),
+        ("own_periodic:Periodic:last=3", "own_periodic:Periodic has no option 'last'; it takes first, knows"),
+        ("own_periodic:Periodic:first=x", "own_periodic:Periodic:first=x: first=x: "),
+    ],
+)
+@pytest.mark.usefixtures("periodic")
+def test_one_of_ones_own_that_cannot_be_had_is_one_sentence(command: Command, recommender: str, message: str) -> None:
+    code, errors = command("--recommender", recommender)
+    assert code == 2
+    assert message in errors
+    assert len(errors.strip().splitlines()) == 1
+
+
+def test_a_wrong_training_time_is_refused(command: Command) -> None:
+    code, errors = command("--training-time", "long")
+    assert code == 2
+    assert "Invalid value for '--training-time'" in errors

@@ -16,7 +16,7 @@ NEVER: Final = 0.5  # time-decayed impressions: what was shown once is unknown a
 
 @dataclass(frozen=True)
 class ExploreConfig:
-    """Shares of the places of each list. Chosen by docs/quality.md."""
+    """Shares of the places of each list. What other values are worth: docs/tried.md."""
 
     least: float = 0.2  # as long as there is an item that was never shown
     unknown: float = 0.6  # beyond that, times the share of the catalogue that was never shown

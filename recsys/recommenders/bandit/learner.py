@@ -26,8 +26,8 @@ class Bandit:
 
     ``without``: components to leave out, separated by "+" (``noise+taste``). ``half_life_days``: an interaction this
     old counts half. ``taste_interval_s``: seconds between two fits of the factor model, which takes longer than a
-    refresh. Every constant of its parts is an option too: ``explore.looks=0.2``. docs/quality.md has what they are
-    worth.
+    refresh. Every constant of its parts is an option too: ``explore.looks=0.2``. docs/tried.md has what others
+    are worth.
     """
 
     def __init__(

@@ -27,7 +27,7 @@ ANSWERED_LEAST: Final = 10
 
 @dataclass(frozen=True)
 class PosteriorConfig:
-    """Constants of the hierarchical prior: catalogue → genre → item. Chosen by docs/quality.md."""
+    """Constants of the hierarchical prior: catalogue → genre → item. What other values are worth: docs/tried.md."""
 
     rarity: float = 0.5  # before any event, a reaction share r is as likely as r ** -rarity, on a logarithmic scale
     base_items: float = 12.0  # items that the prior of the whole catalogue is worth

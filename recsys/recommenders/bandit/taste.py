@@ -32,7 +32,7 @@ Longs = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class TasteConfig:
-    """Constants of the factor model. Chosen by docs/quality.md."""
+    """Constants of the factor model. What other values are worth: docs/tried.md."""
 
     factors: int = 6
     genre_variance: float = 0.5  # of tastes for genres, before anything is learned

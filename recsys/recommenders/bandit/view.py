@@ -22,7 +22,7 @@ from recsys.user_state import DISLIKE, LIKE, SHOWN, UserState
 
 @dataclass(frozen=True)
 class RankConfig:
-    """Constants of the ranking. Chosen by docs/quality.md."""
+    """Constants of the ranking. What other values are worth: docs/tried.md."""
 
     pool: int = 200  # best items over all that every user's list is chosen from
     genre_pool: int = 20  # best items of each genre that join them
