@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Annotated, NoReturn
@@ -13,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from jobs.training import Progress as Training
-from jobs.training import TrainingFailed, prune, train
+from jobs.training import TrainingFailed, number_of, prune, train
 from recsys.logs import configure_logs
 from recsys.recommenders.extras import require
 from recsys.recommenders.recipe import Recipe, read_recipe
@@ -113,12 +114,12 @@ def use(version: Annotated[str, typer.Argument(metavar="NAME@VERSION", help="as 
 
 
 async def _use(settings: Settings, wanted: str) -> str:
-    name, at, number = wanted.rpartition("@")
-    if not at or not number.isdecimal():
+    name, _, number = wanted.rpartition("@")
+    if not name or not number.isdecimal():
         _fail(f"{wanted!r} is not NAME@VERSION, for example als@3")
     async with _opened(settings) as (state, store, epoch):
         facts, blob = await asyncio.to_thread(store.read, epoch, name, int(number))
-        facts |= {"version": number, "bytes": len(blob)}
+        facts |= {"version": number, "bytes": len(blob), "published_at": int(time.time())}
         await state.models.publish(epoch, name, number, facts)
     return f"{name}@{number} is in force: {facts.get('rows', 0):,} rows"
 
@@ -136,7 +137,7 @@ async def _prune(settings: Settings) -> int:
         for name in {file.name for file in await asyncio.to_thread(store.files, epoch)}:
             version, _ = await state.models.fetch(epoch, name)
             kept = settings.models_kept
-            deleted += await asyncio.to_thread(prune, store, epoch, name, int(version or 0), kept)
+            deleted += await asyncio.to_thread(prune, store, epoch, name, number_of(version), kept)
     return deleted
 
 

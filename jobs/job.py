@@ -10,6 +10,7 @@ import sys
 from typing import Any, Final
 
 import structlog
+from rq import get_current_job
 
 from jobs.training import TrainingFailed, train
 from recsys.logs import configure_logs
@@ -27,8 +28,10 @@ def train_model(**arguments: Any) -> None:
     _end_with_the_worker()
     settings = read_settings()
     configure_logs(settings, "jobs")
+    job = get_current_job()
     try:
-        log.info(asyncio.run(train(settings, **arguments)))
+        # A job that was killed and runs again takes its own training over.
+        log.info(asyncio.run(train(settings, token=job.id if job else "", **arguments)))
     except TrainingFailed as error:
         log.error("training failed", model=arguments["name"], error=str(error), exc_info=error.__cause__)
     except EpochOver:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import resource
 import sys
+import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import structlog
@@ -21,10 +24,11 @@ from recsys.recommenders.recipe import Recipe, read_recipe
 from recsys.settings import Settings
 from recsys.stores.connect import State, log_folder, open_models, open_state
 from recsys.stores.event_log import EventLog
-from recsys.stores.ports import EpochOver, ModelDamaged, ModelStore, StoreUnavailable
+from recsys.stores.ports import EpochOver, ModelStore, StoreError, StoreMisconfigured, StoreUnavailable
 
 log = structlog.get_logger()
 
+R = TypeVar("R")
 HELD_S: Final = 15.0  # a training belongs to its process for so long after its last sign of life
 SIGN_OF_LIFE_S: Final = 1.0
 TOLD_S: Final = 5.0  # between two lines of progress in the log
@@ -32,7 +36,7 @@ WRITE_RETRIES_S: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 
 
 class TrainingFailed(Exception):
-    """The learner raised, or its model cannot be read again: the model before stays in force."""
+    """The learner raised, took too long, or its model cannot be read again: the model before stays in force."""
 
 
 @dataclass
@@ -60,11 +64,14 @@ class Progress:
         }
 
 
-async def train(settings: Settings, name: str, *, full: bool = False, progress: Progress | None = None) -> str:
+async def train(
+    settings: Settings, name: str, *, full: bool = False, progress: Progress | None = None, token: str = ""
+) -> str:
     """Train the model of this name, unless somebody does or nothing is new. Returns what was done, for people.
 
     From nothing if ``full`` is wanted, if the last training from nothing is long ago, or if there is nothing to go on
-    from. TrainingFailed, StoreError: the model before stays in force. EpochOver: a cleanup came.
+    from. Who was killed holds the training for a moment, except against who has the same ``token``. TrainingFailed,
+    StoreError: the model before stays in force. EpochOver: a cleanup came.
     """
     recipe = read_recipe(**settings.recipe)
     state = open_state(settings)
@@ -72,17 +79,26 @@ async def train(settings: Settings, name: str, *, full: bool = False, progress: 
     try:
         epoch = await state.epochs.current()
         store = await asyncio.to_thread(open_models, settings)
-        async with _reserved(state, epoch, name, progress) as ours:
+        async with _reserved(state, epoch, name, progress, token or uuid.uuid4().hex) as ours:
             if not ours:
                 return f"{name} is being trained already"
             try:
-                return await _Training(settings, recipe, state, store, epoch, name, progress).run(full)
+                return await _limited(settings, _Training(settings, recipe, state, store, epoch, name, progress), full)
             except TrainingFailed as error:
                 facts = (await state.models.facts(epoch)).get(name, {})
                 await state.models.note(epoch, name, facts | {"error": str(error)})
                 raise
     finally:
         await state.close()
+
+
+async def _limited(settings: Settings, training: _Training, full: bool) -> str:
+    limit_s = settings.train_timeout_s
+    try:
+        async with asyncio.timeout(limit_s):
+            return await training.run(full)
+    except TimeoutError as error:
+        raise TrainingFailed(f"it took longer than TRAIN_TIMEOUT_S={limit_s}") from error
 
 
 class _Training:
@@ -100,6 +116,7 @@ class _Training:
         self._epoch, self._name, self._progress = epoch, name, progress
         self._learner: Learner = recipe.learner(name)
         self._made_by = recipe.made_by(name)
+        self._in_force = 0  # before this training; 0 if no job trained it
 
     async def run(self, full: bool) -> str:
         items = await self._items()
@@ -147,24 +164,28 @@ class _Training:
     async def _previous(self, items: Items) -> tuple[Mapping[str, Any], Model | None]:
         """Facts of the version in force, and that one itself if this learner can go on from it."""
         version, _ = await self._state.models.fetch(self._epoch, self._name)
-        if not version:
+        self._in_force = number_of(version)
+        if not self._in_force:
             return {}, None
         try:
-            facts, blob = await asyncio.to_thread(self._store.read, self._epoch, self._name, int(version))
+            facts, blob = await asyncio.to_thread(self._store.read, self._epoch, self._name, self._in_force)
             if facts.get("made_by") != self._made_by:
                 return {}, None
-            return facts, await asyncio.to_thread(self._learner.load, blob, items)
-        except (ModelDamaged, ValueError) as error:
-            log.error("the model in force is of no use: it is trained from nothing", model=self._name, error=str(error))
+            return facts, await _aside(self._learner.load, blob, items)
+        except (StoreUnavailable, StoreMisconfigured):
+            raise
+        except Exception as error:  # it may be somebody's own code
+            why = f"{type(error).__name__}: {error}"
+            log.error("the model in force is of no use: it is trained from nothing", model=self._name, error=why)
             return {}, None
 
     async def _fitted(self, data: TrainingData, previous: Model | None) -> bytes:
         rng = np.random.default_rng([self._settings.seed, data.epoch, data.rows])
         try:
-            model = await asyncio.to_thread(self._learner.fit, data, previous, rng)
+            model = await _aside(self._learner.fit, data, previous, rng)
             self._progress.tell(1.0, "writing")
-            blob = await asyncio.to_thread(model.dump)
-            await asyncio.to_thread(self._learner.load, blob, data.items)
+            blob = await _aside(model.dump)
+            await _aside(self._learner.load, blob, data.items)
         except Exception as error:  # it may be somebody's own code
             raise TrainingFailed(f"{type(error).__name__}: {error}") from error
         return blob
@@ -172,7 +193,8 @@ class _Training:
     async def _written(self, facts: Mapping[str, Any], blob: bytes) -> int:
         for pause_s in (*WRITE_RETRIES_S, None):
             try:
-                return await asyncio.to_thread(self._store.write, self._epoch, self._name, facts, blob)
+                write = partial(self._store.write, self._epoch, self._name, facts, blob, after=self._in_force)
+                return await asyncio.to_thread(write)
             except StoreUnavailable as error:
                 if pause_s is None:
                     raise
@@ -192,8 +214,13 @@ class _Training:
         """What is too old. A store that fails now does no harm: the next training tries again."""
         try:
             await asyncio.to_thread(prune, self._store, self._epoch, self._name, in_force, self._settings.models_kept)
-        except StoreUnavailable as error:
+        except StoreError as error:
             log.warning("old models not deleted", model=self._name, error=str(error))
+
+
+def number_of(version: str) -> int:
+    """Of a version that a job trained; 0 for those of live models, and for none."""
+    return int(version) if version.isdecimal() else 0
 
 
 def prune(store: ModelStore, epoch: int, name: str, in_force: int, kept: int) -> int:
@@ -207,9 +234,8 @@ def prune(store: ModelStore, epoch: int, name: str, in_force: int, kept: int) ->
 
 
 @asynccontextmanager
-async def _reserved(state: State, epoch: int, name: str, progress: Progress) -> AsyncIterator[bool]:
+async def _reserved(state: State, epoch: int, name: str, progress: Progress, token: str) -> AsyncIterator[bool]:
     """Whether the training is ours until the block ends: nobody else trains the same model meanwhile."""
-    token = uuid.uuid4().hex
     if not await state.models.train(epoch, name, token, progress.facts, HELD_S):
         yield False
         return
@@ -227,7 +253,9 @@ async def _reserved(state: State, epoch: int, name: str, progress: Progress) -> 
 
 async def _give_signs_of_life(state: State, epoch: int, name: str, token: str, progress: Progress) -> None:
     told_at, told = time.monotonic(), ""
-    while True:
+    task = asyncio.current_task()
+    # Up to Python 3.11 asyncio.wait_for, which Redis's client sends with, may swallow a cancellation.
+    while task is not None and not task.cancelling():
         await asyncio.sleep(SIGN_OF_LIFE_S)
         try:
             await state.models.train(epoch, name, token, progress.facts, HELD_S)
@@ -238,6 +266,21 @@ async def _give_signs_of_life(state: State, epoch: int, name: str, token: str, p
         if progress.doing != told and time.monotonic() - told_at >= TOLD_S:
             told_at, told = time.monotonic(), progress.doing
             log.info("training", model=name, **progress.facts)
+
+
+async def _aside(function: Callable[..., R], *args: Any) -> R:
+    """What it returns, from a thread that does not keep the process from ending: nothing else stops a fit."""
+    result: Future[R] = Future()
+    result.set_running_or_notify_cancel()
+
+    def work() -> None:
+        try:
+            result.set_result(function(*args))
+        except BaseException as error:  # it is the caller's
+            result.set_exception(error)
+
+    threading.Thread(target=work, name="training", daemon=True).start()
+    return await asyncio.wrap_future(result)
 
 
 def _peak_memory_mb() -> int:

@@ -19,13 +19,14 @@ from rq.worker import SpawnWorker
 
 from jobs.job import TRAIN
 from recsys.settings import Settings
-from recsys.stores.job_queue import SERIALIZER, JobQueue
+from recsys.stores.job_queue import JobQueue
 from recsys.stores.ports import StoreError
 
 log = structlog.get_logger()
 
 NICENESS: Final = 10  # training is never more urgent than serving
 LOOK_S: Final = 1.0
+ENDING_S: Final = 60  # for a training that ends by itself when its time is over
 MAINTENANCE_S: Final = 30
 MONITORING_S: Final = 5
 
@@ -39,15 +40,9 @@ class Worker(SpawnWorker):
 
 
 def work(settings: Settings, jobs: JobQueue, names: Sequence[str]) -> None:
-    """Until SIGINT or SIGTERM. ``names`` are the models that are trained again and again."""
+    """Until SIGINT or SIGTERM. ``names`` are the models that are trained again and again. StoreError: no Redis."""
     os.nice(NICENESS)
-    worker = Worker(
-        [jobs.queue],
-        connection=jobs.connection,
-        serializer=SERIALIZER,
-        maintenance_interval=MAINTENANCE_S,
-        job_monitoring_interval=MONITORING_S,
-    )
+    worker = jobs.worker(Worker, maintenance_interval=MAINTENANCE_S, job_monitoring_interval=MONITORING_S)
     ended = threading.Event()
     threading.Thread(target=_schedule, args=(jobs, settings, names, ended), name="schedule", daemon=True).start()
     log.info("worker started", trains=list(names))
@@ -65,7 +60,7 @@ def _schedule(jobs: JobQueue, settings: Settings, names: Sequence[str], ended: t
             waiting = {job.get("name") for job in jobs.waiting()}
             for name in names:
                 if time.monotonic() >= due[name] and name not in waiting:
-                    jobs.enqueue(TRAIN, settings.train_timeout_s, name=name)
+                    jobs.enqueue(TRAIN, settings.train_timeout_s + ENDING_S, name=name)
                     due[name] = time.monotonic() + settings.train_interval_s
         except StoreError as error:
             log.error("trainings not scheduled, trying again", error=str(error))

@@ -245,10 +245,11 @@ class Lists:
         """Requests go on with the models held until the new ones are ready."""
         try:
             for name in names:
-                await self._load(known, name, await self._loader.fetch(known.epoch, name))
-        except StoreError as error:
-            self._load_not_before = time.monotonic() + LOAD_RETRY_S
-            log.error("models not loaded, trying again", error=str(error), in_s=LOAD_RETRY_S)
+                try:
+                    await self._load(known, name, await self._loader.fetch(known.epoch, name))
+                except StoreError as error:
+                    self._load_not_before = time.monotonic() + LOAD_RETRY_S
+                    log.error("model not loaded, trying again", model=name, error=str(error), in_s=LOAD_RETRY_S)
         finally:
             self._loading = None
 

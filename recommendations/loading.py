@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 from functools import cached_property, partial
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from prometheus_client import Counter
@@ -13,12 +13,13 @@ from prometheus_client import Counter
 from recommendations.knowledge import Held
 from recsys.catalogue import Items
 from recsys.recommenders.guard import Guard
-from recsys.recommenders.port import Learner, Model
-from recsys.stores.ports import ModelDamaged, Models, ModelStore
+from recsys.recommenders.port import Learner, Live, Model
+from recsys.stores.ports import ModelDamaged, Models, ModelStore, StoreUnavailable
 
 log = structlog.get_logger()
 
 LOAD_S: Final = 20.0
+LEFT_OUT: Final[Any] = object()
 REFUSED: Final = Counter("models_refused_total", "versions of a model that could not be loaded", ["model"])
 
 
@@ -48,7 +49,9 @@ class Loader:
 
     async def fetch(self, epoch: int, name: str) -> tuple[str, bytes | None]:
         """The version in force, "" if there is none, and its bytes if it is a live one."""
-        return await self._models.fetch(epoch, name)
+        version, blob = await self._models.fetch(epoch, name)
+        # What is trained now may have been live before: then the bytes are of that time.
+        return version, blob if isinstance(self._learners[name], Live) else None
 
     async def load(
         self, epoch: int, name: str, version: str, blob: bytes | None, items: Items, held: Held | None
@@ -65,12 +68,12 @@ class Loader:
             log.error("a model cannot be loaded", model=name, version=version, error=str(error), instead=instead)
             if held is not None or blob is not None:
                 raise Refused from error
-            model = await self._earlier(epoch, name, int(version), items)
+            model = await self._earlier(epoch, name, version, items)
         return Held(version, model, items.records, len(items))
 
-    async def _earlier(self, epoch: int, name: str, than: int, items: Items) -> Model:
+    async def _earlier(self, epoch: int, name: str, than: str, items: Items) -> Model:
         for version in reversed(await asyncio.to_thread(self._store.versions, epoch, name)):
-            if version < than:
+            if not than.isdecimal() or version < int(than):
                 try:
                     model = await self._model(epoch, name, str(version), None, items)
                 except (ModelDamaged, Unloadable) as error:
@@ -81,15 +84,19 @@ class Loader:
         raise Refused
 
     async def _model(self, epoch: int, name: str, version: str, blob: bytes | None, items: Items) -> Model:
+        if blob is None and not version.isdecimal():
+            raise ModelDamaged(f"no job trained version {version} of {name}")
         found = blob if blob is not None else await asyncio.to_thread(self._read, epoch, name, int(version))
         load = partial(self._learners[name].load, found, items)
         guard = self._guards.get(name)
         try:
-            model = await asyncio.to_thread(guard.call, load, None) if guard else await asyncio.to_thread(load)
+            model = await asyncio.to_thread(guard.call, load, LEFT_OUT) if guard else await asyncio.to_thread(load)
         except Exception as error:  # it may be somebody's own code
             raise Unloadable(f"{type(error).__name__}: {error}") from error
+        if model is LEFT_OUT:
+            raise StoreUnavailable(f"the load of {name} that was late is waited for")
         if model is None:
-            raise Unloadable("it is left out for a moment, because it hangs or answered nothing")
+            raise Unloadable("load returned nothing")
         return model
 
     def _read(self, epoch: int, name: str, version: int) -> bytes:

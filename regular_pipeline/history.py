@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import csv
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +11,7 @@ from typing import Any, Final
 import polars as pl
 
 from recsys.contract import EVENT_SCHEMA, HISTORY
-from recsys.limits import ID_PATTERN, MAX_ID_CHARS
+from recsys.limits import ID_PATTERN, MAX_ID_CHARS, is_id
 from recsys.movielens import (
     DISLIKE_UP_TO,
     LIKE_FROM,
@@ -18,7 +19,6 @@ from recsys.movielens import (
     MovieLensError,
     find_layout,
     flaw_of_rating,
-    line_of,
     scan_ratings,
 )
 
@@ -57,8 +57,11 @@ def read_history(path: Path, like_from: float = LIKE_FROM, dislike_up_to: float 
         return _of_csv(path, like_from, dislike_up_to)
     except MovieLensError as error:
         raise HistoryError(str(error)) from error
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise HistoryError(f"{path} cannot be read: {error}") from error
+    except OSError as error:
+        raise HistoryError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (csv.Error, pl.exceptions.PolarsError) as error:
+        why = "a quote is never closed" if "not properly escaped" in str(error) else str(error).partition("\n")[0]
+        raise HistoryError(f"{path} cannot be read: {why}") from error
 
 
 def _of_movielens(path: Path, layout: Layout, like_from: float, dislike_up_to: float) -> History:
@@ -68,46 +71,87 @@ def _of_movielens(path: Path, layout: Layout, like_from: float, dislike_up_to: f
         user_id="userId",
         item_id="movieId",
         kind=_kind(pl.col("rating"), like_from, dislike_up_to),
-        timestamp=pl.col("timestamp").cast(pl.Float64, strict=False),
+        timestamp=_number("timestamp"),
         good=pl.col("good") & _is_id("userId") & _is_id("movieId"),
     )
-    return _history(columns, lambda line: flaw_of_rating(path, layout, line).problem)
+    try:
+        return _history(columns, lambda lines: [flaw_of_rating(path, layout, line) for line in lines])
+    except pl.exceptions.SchemaError:  # a first line, where there is no header, with another number of fields
+        line, problem = flaw_of_rating(path, layout, layout.first_line)
+        raise HistoryError(f"{path}, line {line}: {problem}") from None
 
 
 def _of_csv(path: Path, like_from: float, dislike_up_to: float) -> History:
-    header = [name.strip() for name in line_of(path, 1).split(",")]
-    missing = [name for name in ("user_id", "item_id") if name not in header]
-    if missing or not {"action", "rating"} & set(header):
-        needed = "user_id, item_id, action or rating, and perhaps timestamp"
-        raise HistoryError(f"{path}, line 1: the header must name {needed}; found {','.join(header)[:80] or 'nothing'}")
-    schema: Any = dict.fromkeys(header, pl.String)
-    lines = pl.scan_csv(
-        path, schema=schema, ignore_errors=True, truncate_ragged_lines=True, row_index_name="line", row_index_offset=2
-    )
+    names = _header(path)
+    header = [name.strip() for name in names]
     said = "action" if "action" in header else "rating"
-    number = pl.col("rating").cast(pl.Float64, strict=False)
-    action: pl.Expr = pl.when(pl.col("action").is_in(ACTIONS)).then(pl.col("action"))
-    kind = action if said == "action" else _kind(number, like_from, dislike_up_to)
-    timed = "timestamp" in header
-    timestamp = pl.col("timestamp").cast(pl.Float64, strict=False) if timed else pl.lit(None, pl.Float64)
+    schema: Any = dict.fromkeys(names, pl.String)
+    lines = pl.scan_csv(
+        path,
+        schema=schema,
+        ignore_errors=True,
+        truncate_ragged_lines=True,
+        encoding="utf8-lossy",
+        row_index_name="line",
+        row_index_offset=2,
+    )
+    lines = lines.rename(dict(zip(names, header, strict=True)))
+    action = pl.when(pl.col("action").is_in(ACTIONS)).then(pl.col("action"))
+    kind = action if said == "action" else _kind(_number("rating"), like_from, dislike_up_to)
     columns = lines.select(
         "line",
         "user_id",
         "item_id",
         kind=kind,
-        timestamp=timestamp,
+        timestamp=_number("timestamp") if "timestamp" in header else pl.lit(None, pl.Float64),
         good=_is_id("user_id") & _is_id("item_id") & kind.is_not_null(),
     )
 
-    def problem(line: int) -> str:
-        fields = dict(zip(header, line_of(path, line).split(","), strict=False))
+    def problem(row: Sequence[str]) -> str:
+        if not row:
+            return "the line is empty"
+        fields = dict(zip(header, row, strict=False))
         for name in ("user_id", "item_id"):
-            if not _fits(fields.get(name, "")):
+            if not is_id(fields.get(name, "")):
                 return f"{name} {fields.get(name, '')[:40]!r} is no id"
         wanted = f"one of {', '.join(ACTIONS)}" if said == "action" else "a number"
         return f"{said} {fields.get(said, '')[:40]!r} is not {wanted}"
 
-    return _history(columns, problem)
+    return _history(columns, lambda rows: [(line, problem(row)) for line, row in _rows_of(path, rows)])
+
+
+def _header(path: Path) -> list[str]:
+    """Names of the columns, as they stand; HistoryError for names that are not those of a history."""
+    with path.open(encoding="utf-8-sig", errors="replace", newline="\n") as file:
+        first = file.readline().rstrip("\r\n")
+    names = next(csv.reader([first]), [])
+    header = [name.strip() for name in names]
+    found = f"{path}, line 1: the header must name user_id, item_id, action or rating, and perhaps timestamp; found"
+    if not {"user_id", "item_id"} <= set(header) or not {"action", "rating"} & set(header):
+        raise HistoryError(f"{found} {','.join(header)[:80] or 'nothing'}")
+    if repeated := [name for name in header if header.count(name) > 1]:
+        raise HistoryError(f"{found} {repeated[0]!r} twice")
+    return names
+
+
+def _rows_of(path: Path, wanted: Sequence[int]) -> list[tuple[int, list[str]]]:
+    """The rows of these numbers, where the header is row 1, each with the line where it begins."""
+    found: list[tuple[int, list[str]]] = []
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        rows, line = csv.reader(file), 1
+        for number, row in enumerate(rows, 1):
+            if number in wanted:
+                found.append((line, row))
+            if len(found) == len(wanted):
+                break
+            line = rows.line_num + 1
+    return found
+
+
+def _number(name: str) -> pl.Expr:
+    """Null for what is no number."""
+    number = pl.col(name).cast(pl.Float64, strict=False)
+    return pl.when(number.is_finite()).then(number)
 
 
 def _kind(rating: pl.Expr, like_from: float, dislike_up_to: float) -> pl.Expr:
@@ -127,16 +171,12 @@ def _is_id(name: str) -> pl.Expr:
     return (column.str.contains(ID_PATTERN) & (column.str.len_chars() <= MAX_ID_CHARS)).fill_null(False)
 
 
-def _fits(value: str) -> bool:
-    return bool(pl.select(pl.lit(value).alias("x")).select(_is_id("x")).item())
-
-
-def _history(lines: pl.LazyFrame, problem: Callable[[int], str]) -> History:
+def _history(lines: pl.LazyFrame, flaws_of: Callable[[list[int]], Sequence[tuple[int, str]]]) -> History:
     read = lines.collect(engine="streaming")
     bad = read.filter(~pl.col("good"))["line"]
     good = read.filter("good")
     events = good.filter(pl.col("kind") != NEUTRAL).select("user_id", "item_id", "kind", "timestamp")
-    flaws = [(line, problem(line)) for line in bad.head(FLAWS_TOLD).to_list()]
+    flaws = [(line, problem) for line, problem in flaws_of(bad.head(FLAWS_TOLD).to_list())]
     return History(
         events.sort("timestamp", maintain_order=True, nulls_last=False), good.height - events.height, len(bad), flaws
     )

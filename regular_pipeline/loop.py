@@ -248,12 +248,15 @@ def append(rows: pl.DataFrame, folder: PartFolder) -> pl.DataFrame:
 
 
 async def _forever(name: str, step: Callable[[], Awaitable[float | object]], pause_s: float = 0.0) -> None:
-    """Repeat ``step``, which may ask for a longer pause by returning seconds.
+    """Repeat ``step``, which may ask for a longer pause by returning seconds, until cancelled.
 
     After a failure of a store wait a little longer each time; a new epoch is no failure.
     """
     wait_s = RETRY_S[0]
-    while True:
+    task = asyncio.current_task()
+    assert task is not None
+    # Up to Python 3.11 asyncio.wait_for, which Redis's client sends with, may swallow a cancellation.
+    while not task.cancelling():
         try:
             asked_s = await step()
             wait_s = RETRY_S[0]

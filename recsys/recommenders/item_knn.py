@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -20,6 +21,10 @@ Longs = NDArray[np.int64]
 MOST_PAIRS: Final = 3_000_000  # of items that are remembered: those with the fewest users are forgotten first
 
 
+def _pair(item: int, other: int, by: int) -> tuple[int, int, int]:
+    return min(item, other), max(item, other), by
+
+
 class ItemKnn:
     """Cosine of the likes of two items (Sarwar et al. 2001), so that what everybody likes is not near everything.
 
@@ -32,7 +37,7 @@ class ItemKnn:
         if neighbours < 1 or history < 1 or shrinkage < 0 or dislike < 0:
             raise ValueError("neighbours and history from 1, shrinkage and dislike from 0")
         self._neighbours, self._shrinkage, self._history, self._dislike = neighbours, shrinkage, history, dislike
-        self._liked: defaultdict[str, list[int]] = defaultdict(list)  # by user, oldest first
+        self._liked: defaultdict[str, dict[int, None]] = defaultdict(dict)  # by user, oldest first
         self._pairs = np.zeros(0, np.int64)  # both items of a pair in one number, ascending
         self._users = np.zeros(0, np.int64)  # who like both
         self._likes = np.zeros(0, np.int64)  # of each item
@@ -51,16 +56,22 @@ class ItemKnn:
         liked = self._liked[user]
         if item in liked:
             return []
-        pairs = [(min(item, other), max(item, other), 1) for other in liked[-self._history :]]
-        liked.append(item)
+        pairs = [_pair(item, other, 1) for other in islice(reversed(liked), self._history)]
+        liked[item] = None
         return [*pairs, (item, item, 1)]
 
     def _taken_back(self, user: str, item: int) -> list[tuple[int, int, int]]:
         liked = self._liked[user]
         if item not in liked:
             return []
-        liked.remove(item)
-        return [*((min(item, other), max(item, other), -1) for other in liked), (item, item, -1)]
+        near, order = self._history, list(liked)
+        place = order.index(item)
+        before, after = order[max(place - near, 0) : place], order[place + 1 : place + 1 + near]
+        # Two that it stood between come one like closer, which may be near enough.
+        closer = zip(before, order[max(place - near, 0) + near + 1 :], strict=False)
+        del liked[item]
+        gone = [_pair(item, other, -1) for other in (*before, *after)]
+        return [*gone, *(_pair(one, other, 1) for one, other in closer), (item, item, -1)]
 
     def _count(self, first: Longs, second: Longs, by: Longs) -> None:
         """An item with itself is its likes."""
@@ -70,6 +81,8 @@ class ItemKnn:
         keys = np.concatenate([self._pairs, first[~own] << 32 | second[~own]])
         self._pairs, place = np.unique(keys, return_inverse=True)
         self._users = np.bincount(place, np.concatenate([self._users, by[~own]])).astype(np.int64)
+        known = self._users > 0  # below: of a pair that was forgotten
+        self._pairs, self._users = self._pairs[known], self._users[known]
         if len(self._pairs) > MOST_PAIRS:
             kept = np.sort(np.argpartition(-self._users, MOST_PAIRS // 2)[: MOST_PAIRS // 2])
             self._pairs, self._users = self._pairs[kept], self._users[kept]
@@ -102,6 +115,6 @@ class ItemKnn:
         values = unpacked(saved)
         items = np.split(values["items"], values["ends"][:-1]) if len(values["ends"]) else []
         for user, liked in zip(values["users"].tolist(), items, strict=True):
-            self._liked[user] = liked.tolist()
+            self._liked[user] = dict.fromkeys(liked.tolist())
         self._pairs, self._users, self._likes = values["pairs"], values["together"], values["likes"]
         return row

@@ -7,6 +7,7 @@ source before it. ``module:Class`` names a class of one's own, found on the path
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -130,9 +131,12 @@ def _converted(spec: Spec, kind: Any, parameters: Mapping[str, inspect.Parameter
         default = parameters[name].default if name in known else inspect.Parameter.empty
         wanted = hints.get(name if name in known else others or "", type(default))
         try:
-            yield name, TypeAdapter(str if wanted in (type, type(None)) else wanted).validate_strings(text)
+            value = TypeAdapter(str if wanted in (type, type(None)) else wanted).validate_strings(text)
         except ValidationError as error:
             raise RecommenderError(f"{spec}: {name}={text}: {error.errors()[0]['msg']}") from error
+        if isinstance(value, float) and not math.isfinite(value):
+            raise RecommenderError(f"{spec}: {name}={text}: must be a finite number")
+        yield name, value
 
 
 def _hints(kind: Any) -> dict[str, Any]:

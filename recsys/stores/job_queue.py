@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 from redis import Redis
 
 from recsys.settings import Settings
 from recsys.stores.redis_client import redis_errors
 
+W = TypeVar("W")
 QUEUE: Final = "train"
 SERIALIZER: Final = "rq.serializers.JSONSerializer"  # whoever can write to Redis must not run code of his own here
 
@@ -34,6 +36,11 @@ class JobQueue:
             return self.queue.enqueue_call(
                 function, kwargs=arguments, timeout=timeout_s, result_ttl=60, failure_ttl=3_600, retry=Retry(max=3)
             )
+
+    def worker(self, kind: Callable[..., W], **options: Any) -> W:
+        """One of RQ's workers, for this queue."""
+        with redis_errors(self._url):
+            return kind([self.queue], connection=self.connection, serializer=SERIALIZER, **options)
 
     def waiting(self) -> list[dict[str, Any]]:
         """Arguments of the jobs that nobody has begun."""

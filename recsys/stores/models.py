@@ -2,8 +2,8 @@
 
     <epoch>/<name>/<version>.model
 
-An object holds a line that says what it is, a line of facts as JSON, and the model. The facts hold its checksum: what
-was cut off, changed or is something else is refused by name.
+An object holds a line that says what it is, a line of facts as JSON, and the model. The facts hold a checksum of all
+that: what was cut off, changed or is something else is refused by name.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -29,6 +29,11 @@ from recsys.stores.ports import CredentialsRefused, ModelDamaged, StoreMisconfig
 FIRST_LINE: Final = b"recsys model 1\n"
 HEAD_BYTES: Final = 16_384  # more than both lines ever have
 _OBJECT: Final = re.compile(r"(\d+)/([^/]+)/(\d+)\.model")
+_REASON: Final = re.compile(r"<Code>(\w+)</Code>(?:\s*<Message>([^<]*)</Message>)?")  # what S3 says was wrong
+NO_BUCKET: Final = "NoSuchBucket"
+OF_CREDENTIALS: Final = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
+OF_SETTINGS: Final = {NO_BUCKET, "AccessDenied", "PermanentRedirect", "AuthorizationHeaderMalformed"}
+OF_OPTIONS: Final = (errors.PermissionDeniedError, errors.UnknownConfigurationKeyError, errors.InvalidPathError)
 TIMEOUTS: Final = {"connect_timeout": "5s", "timeout": "120s"}
 RETRIES: Final = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
 
@@ -62,11 +67,12 @@ class ModelFiles:
         with _errors(url):
             return cls(S3Store.from_url(url, client_options=options, retry_config=RETRIES), url)  # type: ignore[arg-type]
 
-    def write(self, epoch: int, name: str, facts: Mapping[str, Any], blob: bytes) -> int:
-        checked = dict(facts) | {"bytes": len(blob), "checksum": _checksum(blob)}
+    def write(self, epoch: int, name: str, facts: Mapping[str, Any], blob: bytes, after: int = 0) -> int:
+        checked = dict(facts) | {"bytes": len(blob)}
+        checked["checksum"] = _checksum(checked, blob)
         body = FIRST_LINE + json.dumps(checked).encode() + b"\n" + blob
         while True:
-            version = max((file for file in self._versions(epoch, name)), default=0) + 1
+            version = max(after, *self._versions(epoch, name), 0) + 1
             with _errors(self._where):
                 try:
                     obstore.put(self._store, _path(epoch, name, version), body, mode="create")
@@ -80,10 +86,12 @@ class ModelFiles:
             try:
                 body = obstore.get(self._store, _path(epoch, name, version)).bytes().to_bytes()
             except (errors.NotFoundError, FileNotFoundError) as error:
+                if _code(error) == NO_BUCKET:
+                    raise
                 raise ModelDamaged(f"{what} is not there") from error
         facts, start = _facts(body, what)
         blob = body[start:]
-        if facts.get("bytes") != len(blob) or facts.get("checksum") != _checksum(blob):
+        if facts.get("bytes") != len(blob) or facts.get("checksum") != _checksum(facts, blob):
             raise ModelDamaged(f"{what} is damaged: {len(blob):,} of {facts.get('bytes')} bytes, with another checksum")
         return facts, blob
 
@@ -93,13 +101,17 @@ class ModelFiles:
     def files(self, epoch: int) -> list[ModelFile]:
         found = sorted(self._objects(f"{epoch}/"))
         return [
-            ModelFile(number, name, version, size, self._head(number, name, version))
+            ModelFile(number, name, version, size, self._head(number, name, version) if size else {})
             for number, name, version, size in found
         ]
 
     def delete(self, epoch: int, name: str, version: int) -> None:
-        with _errors(self._where), suppress(errors.NotFoundError, FileNotFoundError):
-            obstore.delete(self._store, _path(epoch, name, version))
+        with _errors(self._where):
+            try:
+                obstore.delete(self._store, _path(epoch, name, version))
+            except (errors.NotFoundError, FileNotFoundError) as error:
+                if _code(error) == NO_BUCKET:
+                    raise
 
     def drop_all_but(self, epoch: int) -> int:
         others = [(number, name, version) for number, name, version, _ in self._objects("") if number != epoch]
@@ -139,8 +151,12 @@ def _path(epoch: int, name: str, version: int) -> str:
     return f"{epoch}/{_safe(name)}/{version}.model"
 
 
-def _checksum(blob: bytes) -> str:
-    return hashlib.blake2b(blob, digest_size=16).hexdigest()
+def _checksum(facts: Mapping[str, Any], blob: bytes) -> str:
+    """Of the other facts, and the model."""
+    others = {name: fact for name, fact in facts.items() if name != "checksum"}
+    found = hashlib.blake2b(json.dumps(others).encode(), digest_size=16)
+    found.update(blob)
+    return found.hexdigest()
 
 
 def _facts(body: bytes, what: str) -> tuple[dict[str, Any], int]:
@@ -164,14 +180,22 @@ def _errors(where: str) -> Iterator[None]:
         yield
     except ModelDamaged:
         raise
-    except errors.UnauthenticatedError as error:
-        raise CredentialsRefused(f"{where} refused the credentials of the AWS variables: {_short(error)}") from error
-    except (errors.PermissionDeniedError, errors.UnknownConfigurationKeyError, errors.InvalidPathError) as error:
-        raise StoreMisconfigured(f"{where} cannot be used: {_short(error)}") from error
     except (errors.BaseError, OSError, ValueError) as error:
-        raise StoreUnavailable(f"{where}: {_short(error)}") from error
+        code, said = _code(error), _short(error)
+        if isinstance(error, errors.UnauthenticatedError) or code in OF_CREDENTIALS:
+            raise CredentialsRefused(f"{where} refused the credentials of the AWS variables: {said}") from error
+        if isinstance(error, OF_OPTIONS) or code in OF_SETTINGS:
+            raise StoreMisconfigured(f"{where} cannot be used: {said}") from error
+        raise StoreUnavailable(f"{where}: {said}") from error
+
+
+def _code(error: Exception) -> str:
+    """The word that S3 has for it; empty where it has none."""
+    return found[1] if (found := _REASON.search(str(error))) else ""
 
 
 def _short(error: Exception) -> str:
-    """Its first line: the rest is the client's own state."""
+    """What S3 says of it, or the first line: the rest is the client's own state."""
+    if found := _REASON.search(str(error)):
+        return f"{found[2]} ({found[1]})" if found[2] else found[1]
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -223,8 +223,11 @@ class Ledger(Protocol):
 class ModelStore(Protocol):
     """Models that jobs train, whole or not at all. Calls block: keep them off the event loop."""
 
-    def write(self, epoch: int, name: str, facts: Mapping[str, Any], blob: bytes) -> int:
-        """Keep this as the next version of the model and return its number, from 1. Facts are JSON values."""
+    def write(self, epoch: int, name: str, facts: Mapping[str, Any], blob: bytes, after: int = 0) -> int:
+        """Keep this as the next version of the model and return its number, which is more than ``after``.
+
+        Facts are JSON values.
+        """
 
     def read(self, epoch: int, name: str, version: int) -> tuple[dict[str, Any], bytes]:
         """Facts and model as they were written. ModelDamaged if they are not, or not there."""

@@ -308,3 +308,18 @@ def test_a_class_there_is_not_is_named_with_its_file(write: Write, class_name: s
 def test_a_class_that_is_no_learner_is_told_what_it_lacks(write: Write, text: str, missing: str) -> None:
     name = write(text)
     assert refusal(f"{name}:Mine") == f"{name}:Mine lacks the method {missing}: see docs/own-recommender.md"
+
+
+@pytest.mark.parametrize(
+    "text", ["als:regularization=nan", "als:like=inf", "item-knn:shrinkage=nan", "popular:shrinkage=-inf"]
+)
+def test_numbers_that_are_none_are_refused(text: str) -> None:
+    (spec,) = read_specs(text)
+    with pytest.raises(RecommenderError, match="must be a finite number$"):
+        build(spec)
+
+
+def test_constants_of_the_bandit_are_numbers() -> None:
+    (spec,) = read_specs("bandit:rank.noise=nan")
+    with pytest.raises(RecommenderError, match=r"rank\.noise must be a number, not 'nan'$"):
+        build(spec)

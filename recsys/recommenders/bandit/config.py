@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
@@ -60,5 +61,7 @@ def _changed(config: BanditConfig, name: str, value: float | str) -> BanditConfi
     try:
         number: Any = int(value) if kind is int else kind(float(value))
     except ValueError:
-        raise ValueError(f"{name} must be a {'whole ' if kind is int else ''}number, not {value!r}") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be a {'whole ' if kind is int else ''}number, not {value!r}")
     return replace(config, **{part: replace(getattr(config, part), **{constant: number})})

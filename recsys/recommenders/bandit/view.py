@@ -14,6 +14,7 @@ from recsys.recommenders.bandit.posterior import of_new_items
 from recsys.recommenders.bandit.statistics import Statistics
 from recsys.recommenders.bandit.taste import ChoiceSet, dislike_worth, features, fold_in
 from recsys.recommenders.diversity import unit_genres
+from recsys.recommenders.interactions import by_position
 from recsys.recommenders.port import Bools, ExplorationShare, Floats, Positions, Query, Ranked
 from recsys.recommenders.similar import nearest
 from recsys.recommenders.toplists import genre_tops
@@ -131,9 +132,9 @@ class BanditModel:
     def order(self) -> Positions:
         return self.view.order
 
-    @property
+    @cached_property
     def item_factors(self) -> Floats:
-        return self.statistics.item_factors
+        return by_position(self.statistics.item_factors, len(self._items))
 
     def dump(self) -> bytes:
         return self.statistics.dump()
