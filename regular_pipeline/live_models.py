@@ -24,7 +24,8 @@ from regular_pipeline.epoch import Epoch
 log = structlog.get_logger()
 
 RETRY_S: Final = (1.0, 300.0)  # first and longest pause after a learner failed
-PUBLISHED_BYTES_PER_S: Final = 2_000_000  # of one model: Redis keeps each version on disk
+PUBLISHED_BYTES_PER_S: Final = 10_000_000  # of one model: Redis keeps each version on disk
+REST: Final = 0.5  # beside the time that a fit takes: what the pipeline has for everything else
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -115,7 +116,7 @@ class LiveModel:
 
     async def _publish(self, fitted: Fitted) -> None:
         epoch, is_new = self._epoch.number, fitted.version != self._published
-        self.pause_s = max(fitted.seconds, len(fitted.blob) / PUBLISHED_BYTES_PER_S if is_new else 0.0)
+        self.pause_s = max(REST * fitted.seconds, len(fitted.blob) / PUBLISHED_BYTES_PER_S if is_new else 0.0)
         facts: dict[str, Any] = {
             "version": fitted.version,
             "rows": fitted.rows,
