@@ -47,6 +47,7 @@ MEMORY_GB: Final = Budget(2, 1)
 TRAIN_RATIO: Final = Budget(1.5, 1.1)  # of the library's seconds
 TRAIN_MS: Final = Budget(15, 8)
 STARTUP_S: Final = Budget(10, 4)
+ALL_MB: Final = Budget(400, 250)
 GRADER_PER_S: Final = Budget(1_000, 3_000, more_is_better=True)
 GRADER_GROWTH_MB: Final = Budget(100, 20)
 
