@@ -13,11 +13,12 @@ import polars as pl
 
 from grader.worlds.world import World
 from recsys.catalogue import Catalogue
-from recsys.contract import EVENT_SCHEMA, ItemRecord
+from recsys.contract import ItemRecord
 from recsys.recommenders.live import LiveFollower
 from recsys.recommenders.mix import Hand, Mix, Source
 from recsys.recommenders.port import AtOnce, Learner, Live, Model, Query, TrainingData
 from recsys.recommenders.recipe import Recipe
+from recsys.schemas import EVENT_SCHEMA
 from recsys.settings import Settings
 from recsys.user_state import MARKS, UserState, encode
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from recsys.contract import EVENT_SCHEMA
+from recsys.schemas import EVENT_SCHEMA
 
 USERS: Final = 18_000
 K: Final = 10

@@ -16,7 +16,8 @@ from load_tests.benchmark_events import K, interactions, log_rows
 from load_tests.benchmark_figures import GB, MEMORY_GB, REFRESH_S, Figure
 from load_tests.benchmark_run import Run
 from load_tests.benchmark_system import System, catalogue, open_system
-from recsys.contract import CATALOGUE_SCHEMA, INTERACT_TOPIC
+from recsys.contract import INTERACT_TOPIC
+from recsys.schemas import CATALOGUE_SCHEMA
 from recsys.stores.connect import log_folder
 from recsys.stores.event_log import EventLog
 

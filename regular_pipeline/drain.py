@@ -12,7 +12,6 @@ import polars as pl
 from pydantic import ValidationError
 
 from recsys.contract import (
-    EVENT_SCHEMA,
     HISTORY,
     IMPRESSION_TOPIC,
     Action,
@@ -23,6 +22,7 @@ from recsys.contract import (
     of_history,
     stamped,
 )
+from recsys.schemas import EVENT_SCHEMA
 from recsys.stores.ports import Delivery
 from recsys.user_state import MARKS, encode, marks_of
 

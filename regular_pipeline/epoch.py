@@ -10,7 +10,8 @@ from typing import Final
 import polars as pl
 
 from recsys.catalogue import Catalogue
-from recsys.contract import CATALOGUE_SCHEMA, ItemRecord
+from recsys.contract import ItemRecord
+from recsys.schemas import CATALOGUE_SCHEMA
 from recsys.stores.event_log import EventLog, PartFolder
 from recsys.stores.ports import CatalogueStore
 

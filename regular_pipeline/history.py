@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from recsys.contract import EVENT_SCHEMA, HISTORY
+from recsys.contract import HISTORY
 from recsys.limits import ID_PATTERN, MAX_ID_CHARS, is_id
 from recsys.movielens import (
     DISLIKE_UP_TO,
@@ -21,6 +21,7 @@ from recsys.movielens import (
     flaw_of_rating,
     scan_ratings,
 )
+from recsys.schemas import EVENT_SCHEMA
 
 ACTIONS: Final = ("like", "dislike", "hide")
 NEUTRAL: Final = "neutral"

@@ -113,7 +113,7 @@ class TrainingData:
     items: Items  # the catalogue
     rows: int  # of the event log: those from 0 up to here
     at: float  # now, Unix seconds
-    scan: Callable[[], pl.LazyFrame]  # these rows, columns as in contract.EVENT_SCHEMA
+    scan: Callable[[], pl.LazyFrame]  # these rows, columns as in schemas.EVENT_SCHEMA
     background: Executor  # for what takes longer than a refresh of a live learner may: collect it in a later fit
     progress: Callable[[float, str], None] = lambda share, doing: None  # how far a training has come, 0 to 1
 
@@ -141,7 +141,7 @@ class Live(Learner, Protocol):
     """A learner that follows the log."""
 
     def add(self, rows: pl.DataFrame) -> None:
-        """The next rows of the log, columns as in contract.EVENT_SCHEMA; each row comes once, in order."""
+        """The next rows of the log, columns as in schemas.EVENT_SCHEMA; each row comes once, in order."""
         ...
 
 

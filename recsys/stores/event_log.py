@@ -25,7 +25,7 @@ from typing import IO, Final
 
 import polars as pl
 
-from recsys.contract import CATALOGUE_SCHEMA, EVENT_SCHEMA
+from recsys.schemas import CATALOGUE_SCHEMA, EVENT_SCHEMA
 from recsys.stores.ports import StoreMisconfigured, StoreUnavailable
 
 _PART: Final = re.compile(r"part-(\d+)-(\d+)\.parquet")

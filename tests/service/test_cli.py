@@ -17,8 +17,8 @@ import polars as pl
 import pytest
 import redis
 
-from recsys.contract import EVENT_SCHEMA
 from recsys.recommenders.bandit.statistics import Statistics
+from recsys.schemas import EVENT_SCHEMA
 from recsys.stores.connect import State, log_folder
 from recsys.stores.event_log import EventLog
 from recsys.stores.redis_scripts import QUEUE, TOP, USERS

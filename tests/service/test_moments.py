@@ -17,12 +17,13 @@ from recommendations.impressions import ImpressionRecorder
 from recommendations.lists import Answer, Lists
 from recommendations.loading import REFUSED
 from recsys.catalogue import Catalogue
-from recsys.contract import EVENT_SCHEMA, AddItems
+from recsys.contract import AddItems
 from recsys.recommenders.bandit.learner import Bandit
 from recsys.recommenders.live import LiveFollower
 from recsys.recommenders.mix import EXPLORE, RANDOM
 from recsys.recommenders.port import AtOnce
 from recsys.recommenders.recipe import read_recipe
+from recsys.schemas import EVENT_SCHEMA
 from recsys.settings import Settings
 from recsys.stores.connect import State, open_state
 from recsys.stores.ports import ModelStore, StoreUnavailable

@@ -10,13 +10,14 @@ import numpy as np
 import polars as pl
 
 from recsys.catalogue import Catalogue, Items
-from recsys.contract import EVENT_SCHEMA, ItemRecord
+from recsys.contract import ItemRecord
 from recsys.recommenders.bandit.exploration import DEFAULT as EXPLORING
 from recsys.recommenders.bandit.statistics import Statistics
 from recsys.recommenders.bandit.view import DEFAULT, BanditModel, RankConfig
 from recsys.recommenders.mix import Mix, Slate, Source
 from recsys.recommenders.port import AtOnce, Query, TrainingData
 from recsys.recommenders.recipe import BANDIT, PROFILES
+from recsys.schemas import EVENT_SCHEMA
 from recsys.user_state import SHOWN, UserState, encode
 
 NOBODY: Final = UserState(b"")

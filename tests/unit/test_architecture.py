@@ -100,7 +100,7 @@ def test_who_serves_no_list_loads_no_recommender(module: str) -> None:
     assert ended.returncode == 0, ended.stderr
     loaded = ended.stdout.split()
     assert module in loaded
-    unwanted = ("scipy", RECOMMENDERS)
+    unwanted = ("scipy", "polars", RECOMMENDERS)
     assert [name for name in loaded if name in unwanted or name.startswith(tuple(f"{one}." for one in unwanted))] == []
 
 

@@ -11,13 +11,14 @@ import polars as pl
 import pytest
 
 from recsys.catalogue import Catalogue, Items
-from recsys.contract import EVENT_SCHEMA, ItemRecord
+from recsys.contract import ItemRecord
 from recsys.recommenders.bandit.config import BanditConfig
 from recsys.recommenders.bandit.learner import Bandit
 from recsys.recommenders.bandit.statistics import Statistics
 from recsys.recommenders.bandit.taste import TasteConfig
 from recsys.recommenders.bandit.view import BanditModel
 from recsys.recommenders.port import AtOnce, Exploring, Live, Resumable, TrainingData
+from recsys.schemas import EVENT_SCHEMA
 from recsys.user_state import DISLIKE, LIKE, SHOWN
 from tests.unit.by_hand import AT, NOBODY, catalogue_of, items_of, next_list, query_of, rng, statistics_of, user_of
 

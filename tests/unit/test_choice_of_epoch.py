@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from recsys.contract import EVENT_SCHEMA
+from recsys.schemas import EVENT_SCHEMA
 from recsys.settings import Settings
 from recsys.stores.connect import log_folder
 from recsys.stores.event_log import EventLog

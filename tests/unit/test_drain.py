@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recommendations.impressions import MESSAGE_SLATES
-from recsys.contract import EVENT_SCHEMA, IMPRESSION_TOPIC, INTERACT_TOPIC, MAX_CLOCK_SKEW_S, Interaction, Slate
+from recsys.contract import IMPRESSION_TOPIC, INTERACT_TOPIC, MAX_CLOCK_SKEW_S, Interaction, Slate
+from recsys.schemas import EVENT_SCHEMA
 from recsys.settings import read_settings
 from recsys.stores.ports import Delivery
 from recsys.stores.rabbit_broker import PREFETCH

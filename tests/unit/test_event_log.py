@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from recsys.contract import CATALOGUE_SCHEMA, EVENT_SCHEMA
+from recsys.schemas import CATALOGUE_SCHEMA, EVENT_SCHEMA
 from recsys.stores import event_log
 from recsys.stores.event_log import KEEP_REPLACED_S, EventLog, PartFolder, write_whole
 from recsys.stores.ports import StoreMisconfigured, StoreUnavailable

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.contract import EVENT_SCHEMA, HISTORY
+from recsys.contract import HISTORY
+from recsys.schemas import EVENT_SCHEMA
 from regular_pipeline.drain import codes_of, counters_of
 from regular_pipeline.history import (
     FLAWS_TOLD,

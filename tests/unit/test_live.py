@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.catalogue import Items
-from recsys.contract import EVENT_SCHEMA
 from recsys.recommenders.arrays import packed, unpacked
 from recsys.recommenders.live import LEAST_CANDIDATES, LiveFollower
 from recsys.recommenders.port import AtOnce, Live, Positions, TrainingData
+from recsys.schemas import EVENT_SCHEMA
 from tests.unit.by_hand import AT, catalogue_of, rng
 
 FAST = settings(deadline=None, max_examples=30)

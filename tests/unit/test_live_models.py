@@ -13,9 +13,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from recsys.catalogue import Items
-from recsys.contract import EVENT_SCHEMA, ItemRecord
+from recsys.contract import ItemRecord
 from recsys.recommenders.popularity import Popular
 from recsys.recommenders.port import Floats, Live, Positions, TrainingData
+from recsys.schemas import EVENT_SCHEMA
 from recsys.stores.connect import State
 from recsys.stores.event_log import EventLog, PartFolder
 from recsys.stores.ports import StoreUnavailable

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.contract import EVENT_SCHEMA, HISTORY
+from recsys.contract import HISTORY
 from recsys.recommenders.arrays import unpacked
 from recsys.recommenders.decay import DAY_S
 from recsys.recommenders.popularity import Popular, PopularModel
 from recsys.recommenders.port import AtOnce, Live, Ordered, Resumable, TrainingData
+from recsys.schemas import EVENT_SCHEMA
 from tests.unit.by_hand import AT, items_of, query_of, rng
 
 FAST = settings(deadline=None, max_examples=50)

@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.contract import EVENT_SCHEMA
 from recsys.recommenders.port import AtOnce, Live, Resumable, TrainingData
 from recsys.recommenders.random import Random, RandomModel
+from recsys.schemas import EVENT_SCHEMA
 from tests.unit.by_hand import AT, items_of, query_of, rng
 
 DATA = TrainingData(1, items_of(20), 0, AT, lambda: pl.LazyFrame(schema=EVENT_SCHEMA), AtOnce())

@@ -11,7 +11,6 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.contract import EVENT_SCHEMA
 from recsys.recommenders.bandit.config import COMPONENTS, BanditConfig
 from recsys.recommenders.bandit.counts import Counts
 from recsys.recommenders.bandit.learner import Bandit
@@ -25,6 +24,7 @@ from recsys.recommenders.port import AtOnce, ExplorationShare, Exploring, Live, 
 from recsys.recommenders.random import Random, RandomModel
 from recsys.recommenders.recipe import BANDIT, EXPLORER, OF_LISTS, PROFILES, Recipe, read_recipe
 from recsys.recommenders.registry import RecommenderError, Spec
+from recsys.schemas import EVENT_SCHEMA
 from recsys.settings import Settings
 from recsys.user_state import DISLIKE, LIKE, SHOWN, UserState, encode
 from tests.unit.by_hand import NOBODY, items_of, must_not_fail, query_of, rng, statistics_of

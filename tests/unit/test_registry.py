@@ -315,7 +315,7 @@ def test_a_class_that_is_no_learner_is_told_what_it_lacks(write: Write, text: st
 )
 def test_numbers_that_are_none_are_refused(text: str) -> None:
     (spec,) = read_specs(text)
-    with pytest.raises(RecommenderError, match="must be a finite number$"):
+    with pytest.raises(RecommenderError, match=r"must be a finite number$"):
         build(spec)
 
 

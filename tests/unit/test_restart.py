@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.contract import EVENT_SCHEMA
 from recsys.recommenders.arrays import packed
 from recsys.recommenders.bandit import slates
 from recsys.recommenders.bandit.learner import Bandit
@@ -19,6 +18,7 @@ from recsys.recommenders.live import Fitted, LiveFollower
 from recsys.recommenders.popularity import Popular
 from recsys.recommenders.port import AtOnce, Live, Ordered
 from recsys.recommenders.random import Random
+from recsys.schemas import EVENT_SCHEMA
 from recsys.stores.event_log import EventLog
 from tests.unit.by_hand import AT, catalogue_of, query_of, rng
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.contract import EVENT_SCHEMA
+from recsys.schemas import EVENT_SCHEMA
 from recsys.stores.event_log import EventLog, PartFolder
 from recsys.stores.ports import Ledger, StoreUnavailable
 from recsys.user_state import LIKE, SHOWN, encode
