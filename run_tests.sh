@@ -15,6 +15,7 @@ install_servers() {
     [[ -x /usr/bin/redis-server ]] || wanted+=(redis-server)
     [[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ]] || wanted+=(rabbitmq-server)
     [[ -x /usr/bin/chromium ]] || wanted+=(chromium fonts-dejavu-core)
+    command -v cc >/dev/null || wanted+=(gcc g++ libc6-dev)
     if [[ ${#wanted[@]} == 0 ]]; then return; fi
     if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
         echo "Not installed, so their tests are skipped: ${wanted[*]}"
@@ -36,7 +37,7 @@ install_servers
 # shellcheck source=environment.sh
 source "$root/environment.sh"
 prepare_environment requirements-dev.txt
-# Built from source; without a compiler its tests are skipped.
+# Built from source; where there is no compiler its tests are skipped.
 if command -v cc >/dev/null; then
     prepare_environment requirements-lightfm.txt
 else

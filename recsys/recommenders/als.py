@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from recsys.catalogue import Items
-from recsys.recommenders.factor_models import LeastSquaresModel
+from recsys.recommenders.factor_models import THREADS, LeastSquaresModel
 from recsys.recommenders.interactions import by_position, interactions
-from recsys.recommenders.port import TrainingData
-
-# All but one: the services go on serving while a model is trained.
-THREADS: Final = max((os.cpu_count() or 1) - 1, 1)
+from recsys.recommenders.port import Floats, TrainingData
 
 
 class Als:
@@ -58,7 +54,7 @@ class Als:
             random_state=int(rng.integers(2**31)),
         )
         if previous is not None:
-            trainer.item_factors = _begun(previous.item_factors, len(data.items), trainer, rng)
+            trainer.item_factors = _begun(previous.item_factors, len(data.items), rng)
             trainer.user_factors = np.zeros((said.shape[0], self._factors), np.float32)
         told: Any = lambda done, *_: data.progress((done + 1) / rounds, f"iteration {done + 1} of {rounds}")  # noqa: E731
         trainer.fit(said, show_progress=False, callback=told)
@@ -71,7 +67,7 @@ class Als:
         return model
 
 
-def _begun(factors: Any, items: int, trainer: Any, rng: np.random.Generator) -> Any:
+def _begun(factors: Floats, items: int, rng: np.random.Generator) -> Floats:
     """Factors to go on from: those there are; at random, as small as the library begins, where there are none."""
     begun = by_position(factors, items)
     new = ~begun.any(axis=1)

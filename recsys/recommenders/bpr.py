@@ -8,8 +8,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from recsys.catalogue import Items
-from recsys.recommenders.als import THREADS
-from recsys.recommenders.factor_models import PairwiseModel
+from recsys.recommenders.factor_models import THREADS, PairwiseModel
 from recsys.recommenders.interactions import by_position, interactions
 from recsys.recommenders.port import Floats, TrainingData
 

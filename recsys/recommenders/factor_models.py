@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import Any, Final
 
@@ -15,9 +17,11 @@ from recsys.recommenders.port import NOTHING, Bools, Floats, Positions, Query, R
 from recsys.recommenders.similar import unit_rows
 
 FOLD_IN_STEPS: Final = 8
+# Of a training, all but one: the services go on serving meanwhile.
+THREADS: Final = max((os.cpu_count() or 1) - 1, 1)
 
 
-class FactorModel:
+class FactorModel(ABC):
     """Scores are ``bias_i + y_i·x``. Abstains for users of whom it knows no like; new items have vectors of zeros.
 
     Subclasses say what x is. ``item_factors`` (n, f), ``bias`` (n,), and numbers that training was done with.
@@ -28,9 +32,9 @@ class FactorModel:
         self.bias = bias.astype(np.float32)
         self.numbers = numbers
 
+    @abstractmethod
     def user_factors(self, liked: Positions, disliked: Positions) -> Floats:
         """(f,) of a user who said this; at least one like."""
-        raise NotImplementedError
 
     def rank(self, query: Query, eligible: Bools, k: int, rng: np.random.Generator) -> Ranked:
         user = self._user(query)

@@ -8,9 +8,8 @@ import numpy as np
 from scipy.sparse import csr_matrix, hstack, identity
 
 from recsys.catalogue import Items
-from recsys.recommenders.als import THREADS
 from recsys.recommenders.arrays import packed, unpacked
-from recsys.recommenders.factor_models import PairwiseModel
+from recsys.recommenders.factor_models import THREADS, PairwiseModel
 from recsys.recommenders.interactions import by_position, interactions
 from recsys.recommenders.port import Bools, Floats, TrainingData
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
 import sys
@@ -15,10 +14,11 @@ import pytest
 
 from recsys.contract import ItemRecord
 from recsys.settings import Settings
-from recsys.stores.connect import State, log_folder, open_models, open_state
+from recsys.stores.connect import State, log_folder, open_models
 from recsys.stores.event_log import EventLog
 from recsys.stores.ports import ModelStore
 from tests.service import own_learners
+from tests.service.rig import ask
 from tests.unit.by_hand import log_of
 
 T = TypeVar("T")
@@ -77,14 +77,7 @@ class JobsRig:
         }
 
     def ask(self, question: Callable[[State], Awaitable[T]]) -> T:
-        async def answer() -> T:
-            state = open_state(self.settings)
-            try:
-                return await question(state)
-            finally:
-                await state.close()
-
-        return asyncio.run(answer())
+        return ask(self.settings, question)
 
     @property
     def epoch(self) -> int:

@@ -33,6 +33,19 @@ START_S = 90.0  # processes import for seconds when the machine is busy
 DRAIN_S = 30.0  # the pipeline pauses for up to 5 s after failures
 
 
+def ask(settings: Settings, question: Callable[[State], Awaitable[T]]) -> T:
+    """The state, from outside of the services."""
+
+    async def answer() -> T:
+        state = open_state(settings)
+        try:
+            return await question(state)
+        finally:
+            await state.close()
+
+    return asyncio.run(answer())
+
+
 class Rig(System):
     """A system with a key prefix and a data folder of its own."""
 
@@ -123,14 +136,7 @@ class Rig(System):
     # What the stores hold
 
     def ask(self, question: Callable[[State], Awaitable[T]]) -> T:
-        async def answer() -> T:
-            state = open_state(self.settings)
-            try:
-                return await question(state)
-            finally:
-                await state.close()
-
-        return asyncio.run(answer())
+        return ask(self.settings, question)
 
     def epoch(self) -> int:
         return self.ask(lambda state: state.epochs.current())
@@ -281,3 +287,14 @@ def dumped(body: Any) -> bytes:
 
 def arrays_of(statistics: Statistics) -> dict[str, np.ndarray]:
     return {name: np.asarray(value) for name, value in vars(statistics).items()}
+
+
+@contextmanager
+def pipeline_stopped(rig: Rig) -> Iterator[None]:
+    rig.pipeline.stop()
+    try:
+        yield
+    finally:
+        begun = rig.pipeline.output.count("epoch begun")
+        Child.start(rig.pipeline)
+        wait_until(lambda: rig.pipeline.output.count("epoch begun") > begun, 60, "the pipeline runs again")

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,8 +22,8 @@ from recsys.stores.connect import State, log_folder
 from recsys.stores.event_log import EventLog
 from recsys.stores.redis_scripts import QUEUE, TOP, USERS
 from recsys.user_state import DISLIKE, LIKE, SHOWN
-from tests.servers import ROOT, Child, RedisServer, wait_until
-from tests.service.rig import Rig, arrays_of, ids
+from tests.servers import ROOT, RedisServer, wait_until
+from tests.service.rig import Rig, arrays_of, ids, pipeline_stopped
 
 WITHIN_S: Final = 120
 CATALOGUE: Final = ids("item", 40)
@@ -68,17 +67,6 @@ def require_one_sentence(done: subprocess.CompletedProcess[str], *words: str) ->
     for word in words:
         assert word in lines[0]
     assert "Traceback" not in done.stderr + done.stdout
-
-
-@contextmanager
-def pipeline_stopped(rig: Rig) -> Iterator[None]:
-    rig.pipeline.stop()
-    try:
-        yield
-    finally:
-        begun = rig.pipeline.output.count("epoch begun")
-        Child.start(rig.pipeline)
-        wait_until(lambda: rig.pipeline.output.count("epoch begun") > begun, 60, "the pipeline runs again")
 
 
 def test_help_names_every_command(rig: Rig) -> None:

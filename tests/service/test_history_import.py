@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,8 +16,8 @@ from recsys.contract import HISTORY
 from recsys.recommenders.item_knn import ItemKnn
 from recsys.recommenders.neighbours import NeighbourModel
 from recsys.user_state import DISLIKE, LIKE
-from tests.servers import ROOT, Child, RedisServer, wait_until
-from tests.service.rig import Rig, ids
+from tests.servers import ROOT, RedisServer, wait_until
+from tests.service.rig import Rig, ids, pipeline_stopped
 from tests.unit.by_hand import items_of
 
 WITHIN_S: Final = 120
@@ -52,17 +51,6 @@ def rig(system: Rig) -> Rig:
     system.cleanup()
     system.add(CATALOGUE, [["Drama"]] * len(CATALOGUE))
     return system
-
-
-@contextmanager
-def pipeline_stopped(rig: Rig) -> Iterator[None]:
-    rig.pipeline.stop()
-    try:
-        yield
-    finally:
-        begun = rig.pipeline.output.count("epoch begun")
-        Child.start(rig.pipeline)
-        wait_until(lambda: rig.pipeline.output.count("epoch begun") > begun, 60, "the pipeline runs again")
 
 
 def written(folder: Path, *lines: str, header: str = HEADER) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -18,7 +18,7 @@ from recsys.recommenders.mix import Mix, Slate, Source
 from recsys.recommenders.port import AtOnce, Query, TrainingData
 from recsys.recommenders.recipe import BANDIT, PROFILES
 from recsys.schemas import EVENT_SCHEMA
-from recsys.user_state import SHOWN, UserState, encode
+from recsys.user_state import DISLIKE, SHOWN, UserState, encode
 
 NOBODY: Final = UserState(b"")
 DIVERSITY: Final = PROFILES["balanced"].diversity
@@ -122,3 +122,23 @@ def data_of(items: Items | int, *logged: pl.DataFrame) -> TrainingData:
     catalogue = items_of(items) if isinstance(items, int) else items
     log = pl.concat([pl.DataFrame(schema=EVENT_SCHEMA), *logged])
     return TrainingData(1, catalogue, log.height, AT, log.lazy, AtOnce())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Somebody who asks for a list, the candidates that are offered, and what a reader works out from both."""
+
+    history: list[tuple[int, int]]
+    offered: list[int]
+
+    @property
+    def seen(self) -> set[int]:
+        return {position for position, _ in self.history}
+
+    @property
+    def disliked(self) -> set[int]:
+        return {position for position, mark in self.history if mark == DISLIKE}
+
+    @property
+    def unseen_candidates(self) -> list[int]:
+        return [candidate for candidate in dict.fromkeys(self.offered) if candidate not in self.seen]

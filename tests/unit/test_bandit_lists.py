@@ -23,6 +23,7 @@ from recsys.recommenders.recipe import BANDIT
 from recsys.user_state import DISLIKE, LIKE, SHOWN
 from tests.unit.by_hand import (
     NOBODY,
+    Asked,
     falling,
     items_of,
     mix_of,
@@ -48,30 +49,16 @@ def shortlist(size: int) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Call:
+class Call(Asked):
     """One list and what a reader would work out from what it is made of."""
 
     mean: list[float]
     genres: list[list[bool]]
-    history: list[tuple[int, int]]
-    offered: list[int]
     k: int
     seed: int
     explore_share: float
     config: RankConfig
     shortlist: int
-
-    @property
-    def seen(self) -> set[int]:
-        return {position for position, _ in self.history}
-
-    @property
-    def disliked(self) -> set[int]:
-        return {position for position, mark in self.history if mark == DISLIKE}
-
-    @property
-    def unseen_candidates(self) -> list[int]:
-        return [candidate for candidate in dict.fromkeys(self.offered) if candidate not in self.seen]
 
     def run(self) -> Slate:
         genres = np.array(self.genres, dtype=bool).reshape(len(self.mean), -1 if self.mean else 0)

@@ -25,7 +25,7 @@ from recsys.recommenders.mix import (
 )
 from recsys.recommenders.port import NOTHING, Bools, ExplorationShare, Floats, Positions, Query, Ranked
 from recsys.user_state import DISLIKE, LIKE, SHOWN, UserState
-from tests.unit.by_hand import NOBODY, items_of, must_not_fail, query_of, rng, shown, user_of
+from tests.unit.by_hand import NOBODY, Asked, items_of, must_not_fail, query_of, rng, shown, user_of
 
 FAST = settings(deadline=None, max_examples=100)
 
@@ -81,31 +81,17 @@ def exploring(share: float, known_user: float = 1.0) -> ExplorationShare:
 
 
 @dataclass(frozen=True)
-class Call:
+class Call(Asked):
     """A list of any length for any user from any sources, and what a reader would work out from it."""
 
     n: int
     orders: list[list[int]]  # of each source; the others it does not know
     known: list[int]  # of how many items each source has heard
     scored: list[bool]
-    history: list[tuple[int, int]]
-    offered: list[int]
     k: int
     seed: int
     share: float
     diversity: float
-
-    @property
-    def seen(self) -> set[int]:
-        return {position for position, _ in self.history}
-
-    @property
-    def disliked(self) -> set[int]:
-        return {position for position, mark in self.history if mark == DISLIKE}
-
-    @property
-    def unseen_candidates(self) -> list[int]:
-        return [candidate for candidate in dict.fromkeys(self.offered) if candidate not in self.seen]
 
     @property
     def stranger(self) -> bool:
